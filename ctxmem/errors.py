@@ -1,0 +1,166 @@
+"""Every error that ctxmem raises, and nothing else: this file imports no other of ours.
+
+    CtxMemError
+    |- BadInput (ValueError)            the caller's argument is wrong; nothing was written
+    |  |- BadMessage                    a message no provider shape explains
+    |  |- BadQuery                      a search query that cannot be answered
+    |  |- KeyConflict                   the key names other content already
+    |  `- ToolsChanged                  kwargs() was given tools that were not counted
+    |- SegmentNotFound (KeyError)       no such id, or it is not reachable from here
+    |- TurnNotFound (KeyError)          no such turn in this session
+    |- WindowOverflow (ValueError)      what must stay is larger than the budget
+    |- ContextBusy (RuntimeError)       another live process holds the session
+    |- StoreError (RuntimeError)        the store as a whole
+    |  |- StoreBusy                     no writer slot, or another process needs it alone
+    |  |- StoreClosed                   used after close
+    |  |- StoreForked                   used in a child process that did not open it
+    |  |- StoreFull                     the disk or the address space is full
+    |  |- StoreReadonly                 a write to a store opened for reading
+    |  |- NotAStore                     the path holds something else
+    |  |- FormatMismatch                written by a newer ctxmem
+    |  |- StoreDamaged                  bytes on disk are not what was written
+    |  `- WriterFenced                  another process took over this writer's slot
+    `- CorruptSegment (ValueError)      one record fails its checksum
+
+Each says what is wrong and what to do about it, and carries the facts as attributes.
+"""
+
+from collections.abc import Sequence
+
+
+class CtxMemError(Exception):
+    """The root of every error that ctxmem raises on purpose."""
+
+
+class BadInput(CtxMemError, ValueError):
+    """An argument is of the wrong shape, size or value; nothing was written."""
+
+
+class BadMessage(BadInput):
+    """A message fits no provider shape that ctxmem knows; nothing was written."""
+
+
+class BadQuery(BadInput):
+    """A search query cannot be answered as it stands: too long, or nothing in it to search for."""
+
+
+class KeyConflict(BadInput):
+    """The idempotency key, or the call, has other content already.
+
+    Attributes:
+        segment_id: the segment that holds it.
+    """
+
+    def __init__(self, message: str, segment_id: int) -> None:
+        super().__init__(message)
+        self.segment_id = segment_id
+
+
+class ToolsChanged(BadInput):
+    """`Prompt.kwargs` was given tools other than those that were counted."""
+
+
+class SegmentNotFound(CtxMemError, KeyError):
+    """No segment of that id can be reached from here.
+
+    Attributes:
+        segment_id: the id asked for.
+    """
+
+    def __init__(self, message: str, segment_id: int) -> None:
+        super().__init__(message)
+        self.segment_id = segment_id
+
+    def __str__(self) -> str:
+        """Show the message itself: KeyError would show its repr."""
+        return str(self.args[0])
+
+
+class TurnNotFound(CtxMemError, KeyError):
+    """The session has no such turn."""
+
+    def __str__(self) -> str:
+        """Show the message itself: KeyError would show its repr."""
+        return str(self.args[0])
+
+
+class WindowOverflow(CtxMemError, ValueError):
+    """The roots alone are larger than the budget; nothing was dropped or written.
+
+    Attributes:
+        budget: tokens that the prompt may hold.
+        needed: tokens that the roots need.
+        roots: (segment id, tokens, rule) by size, largest first.
+    """
+
+    def __init__(self, message: str, budget: int, needed: int, roots: Sequence[tuple[int, int, str]]) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.needed = needed
+        self.roots = tuple(roots)
+
+
+class ContextBusy(CtxMemError, RuntimeError):
+    """Another live owner holds the session.
+
+    Attributes:
+        pid: its process id.
+        host: its host name.
+    """
+
+    def __init__(self, message: str, pid: int, host: str) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.host = host
+
+
+class StoreError(CtxMemError, RuntimeError):
+    """Something is the matter with the store as a whole."""
+
+
+class StoreBusy(StoreError):
+    """Every writer slot is taken, or another process has the store open where it is needed alone."""
+
+
+class StoreClosed(StoreError):
+    """The store, or the context, was closed before this call."""
+
+
+class StoreForked(StoreError):
+    """The store was opened by a parent process; open it again in this one."""
+
+
+class StoreFull(StoreError, OSError):
+    """The disk, or the address space, has no room; what was on disk before is intact."""
+
+
+class StoreReadonly(StoreError, PermissionError):
+    """A write to a store that was opened for reading, or that stands on a read-only file system."""
+
+
+class NotAStore(StoreError, OSError):
+    """The path holds something that ctxmem did not make."""
+
+
+class FormatMismatch(StoreError):
+    """The store was written by a newer ctxmem."""
+
+
+class StoreDamaged(StoreError):
+    """Bytes on disk are not what was written: truncated, or changed from outside."""
+
+
+class WriterFenced(StoreError):
+    """Another process took over this writer's slot; open the store again."""
+
+
+class CorruptSegment(CtxMemError, ValueError):
+    """A stored record fails its checksum.
+
+    Attributes:
+        segment_id: the record's id, where known.
+    """
+
+    def __init__(self, message: str, segment_id: int | None = None) -> None:
+        super().__init__(message)
+        self.segment_id = segment_id

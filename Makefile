@@ -1,0 +1,62 @@
+# Every target does its own set-up: a machine with Python 3.10 or newer needs nothing else.
+#   make demo    a scripted agent reads the Python standard library through a 32k window (about a minute)
+#   make test    all tests
+#   make lint    ruff, its formatter and mypy, as CI runs them
+#   make perf    the measurements behind the figures in docs
+#   make docs    the API reference, from the docstrings
+# PYTHON=/path/to/python chooses the interpreter that makes .venv; WORKERS is the number of test processes.
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+WORKERS ?= 2
+# The stamps follow pyproject.toml: set-up runs again only when the dependencies may have changed.
+BASE    := $(VENV)/.stamp-base
+DEV     := $(VENV)/.stamp-dev
+PERF    := $(VENV)/.stamp-perf
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.PHONY: demo test lint perf docs clean
+.DEFAULT_GOAL := test
+
+demo: $(BASE)
+	$(BIN)/ctxmem demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) -q
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+perf: $(PERF)
+	@set -e; for script in perf/bench_*.py; do \
+	  test -e "$$script" || { echo "There is nothing in perf/ to run yet."; exit 1; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+docs: $(BASE)
+	$(BIN)/python docs/make_reference.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(BIN)/python:
+	@set -e; for python in "$${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then \
+	    echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "No Python 3.10 or newer with venv was found: install one (Debian: apt install python3 python3-venv) or set PYTHON=." >&2; exit 1
+
+$(BASE): pyproject.toml | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(BASE)
+
+$(PERF): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[dev,perf]'
+	@touch $@ $(DEV) $(BASE)

@@ -57,7 +57,7 @@ BANNED_NAMES = {"utils", "base", "helpers", "common"}
 
 def top(module: str) -> str:
     """The module or package directly under the root that holds a dotted name."""
-    return module.split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
 def modules(root: Path) -> dict[str, Path]:

@@ -105,8 +105,9 @@ class Pull:
             read = self._stream.read(chars)
         except UnicodeDecodeError as exc:
             raise BadInput(f"{self._name}: not UTF-8 text ({exc.reason} at byte {exc.start:,} of a block).") from exc
-        self._passed += self._at
-        self._buffer = self._buffer[self._at :] + read
-        self._at = 0
         self._ended = not read
+        if read:
+            self._passed += self._at
+            self._buffer = self._buffer[self._at :] + read
+            self._at = 0
         return bool(read)

@@ -1,0 +1,75 @@
+"""What an installed ctxmem is made of: names, version, types, data, licences, and no more dependencies than are named."""
+
+import importlib.metadata
+import importlib.resources
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import ctxmem
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_distribution_and_the_import_agree_on_the_version():
+    assert importlib.metadata.version("ctxmem-engine") == ctxmem.__version__
+
+
+def test_the_command_is_there():
+    scripts = importlib.metadata.entry_points(group="console_scripts", name="ctxmem")
+
+    assert [script.value for script in scripts] == ["ctxmem.cli:main"]
+
+
+def test_types_and_data_are_in_the_package():
+    files = importlib.resources.files("ctxmem")
+
+    assert files.joinpath("py.typed").is_file()
+    assert files.joinpath("data/o200k_base.xz").is_file()
+    assert files.joinpath("data/models.json.gz").is_file()
+
+
+def test_every_dependency_is_imported_and_every_import_is_a_dependency():
+    names = {"PyStemmer": "Stemmer"}
+    declared = {
+        names.get(name, name)
+        for requirement in importlib.metadata.requires("ctxmem-engine") or []
+        if "extra ==" not in requirement
+        for name in [re.split(r"[^A-Za-z0-9_-]", requirement)[0]]
+    }
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ctxmem").rglob("*.py"))
+    imported = {
+        name
+        for name in re.findall(r"^\s*(?:import|from) (\w+)", sources, re.MULTILINE)
+        if name not in sys.stdlib_module_names and name != "ctxmem"
+    }
+
+    assert imported == declared
+
+
+def test_the_changelog_has_a_place_for_what_comes_next():
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if "No module named hatchling" in built.stderr:
+        pytest.skip("hatchling is not installed here")
+    assert built.returncode == 0, built.stderr
+
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert all(name.startswith(("ctxmem/", "ctxmem_engine-")) for name in names)
+    assert {"ctxmem/py.typed", "ctxmem/data/o200k_base.xz", "ctxmem/data/models.json.gz"} <= set(names)
+    assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names}

@@ -86,9 +86,9 @@ def _open_files() -> set[str]:
     """Paths of the regular files that this process holds open, without those of Python itself."""
     found = set()
     with contextlib.suppress(FileNotFoundError):  # no /proc: nothing to say
-        for fd in os.listdir("/proc/self/fd"):
+        for fd in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError):
-                found.add(os.readlink(f"/proc/self/fd/{fd}"))
+                found.add(str(fd.readlink()))
     return {path for path in found if path.startswith("/") and not path.startswith(("/dev/", "/proc/", "/sys/"))}
 
 

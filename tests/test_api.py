@@ -57,17 +57,49 @@ SIGNATURES = {
 }
 PROPERTIES = {"Context": {"tokens", "budget", "turn", "open_calls"}}
 FIELDS = {
-    "Segment": (
-        "id session kind role text message group calls tokens at refs pinned facets"  # the order is public too
-    ).split(),
-    "Prompt": (
-        "messages system tools tokens budget exact turn segments stubs closed collection stable_prefix_tokens"
-    ).split(),
-    "Collection": "dropped stubbed kept freed_tokens reasons seconds".split(),
-    "Call": "id name arguments".split(),
-    "Policy": (
-        "high low min_reclaim ceiling keep_recent restore_turns ledger_share ledger_tokens recall_tokens cache_ttl_s"
-    ).split(),
+    "Segment": [
+        "id",
+        "session",
+        "kind",
+        "role",
+        "text",
+        "message",
+        "group",
+        "calls",
+        "tokens",
+        "at",
+        "refs",
+        "pinned",
+        "facets",
+    ],
+    "Prompt": [
+        "messages",
+        "system",
+        "tools",
+        "tokens",
+        "budget",
+        "exact",
+        "turn",
+        "segments",
+        "stubs",
+        "closed",
+        "collection",
+        "stable_prefix_tokens",
+    ],
+    "Collection": ["dropped", "stubbed", "kept", "freed_tokens", "reasons", "seconds"],
+    "Call": ["id", "name", "arguments"],
+    "Policy": [
+        "high",
+        "low",
+        "min_reclaim",
+        "ceiling",
+        "keep_recent",
+        "restore_turns",
+        "ledger_share",
+        "ledger_tokens",
+        "recall_tokens",
+        "cache_ttl_s",
+    ],
 }
 
 

@@ -12,16 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ctxmem import inputs
 from ctxmem.errors import BadInput
 from ctxmem.segment import Facets
+from ctxmem.transcripts.names import fitting
 from ctxmem.transcripts.pull import Pull
 
 _FACET_OF = {"file_path": "file", "path": "file", "filename": "file", "task_id": "task", "tag": "tags"}
 _KIND = ("segment_type", "type", "kind")
-# Keywords of `Memory.add`: metadata of these names would be taken for them.
-_RESERVED = {"text", "kind", "session", "key", "refs", "pinned", "at"}
-_LONGEST_FACET_CHARS = 200
 _INT64 = 1 << 63
+_MOST_VALUES = 1_024
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -33,7 +33,9 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as stream:
         pull = Pull(stream, path.name)
         for number, entry in enumerate(_entries(pull), start=1):
-            yield _item(entry, pull, number)
+            item = _item(entry, pull, number)
+            if item["text"]:  # an empty one holds nothing that could be found again
+                yield item
 
 
 def _entries(pull: Pull) -> Iterator[Any]:
@@ -59,9 +61,9 @@ def _item(entry: Any, pull: Pull, number: int) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
         raise pull.problem(f"the metadata of segment {number} is no object")
     kind = next((metadata[name] for name in _KIND if isinstance(metadata.get(name), str) and metadata[name]), "note")
-    item: dict[str, Any] = {"text": entry["text"], "kind": kind, **facets(metadata)}
+    item: dict[str, Any] = {"text": entry["text"], "kind": fitting(kind, inputs.MAX_FACET_BYTES), **facets(metadata)}
     if entry.get("segment_id") not in (None, ""):
-        item["key"] = str(entry["segment_id"])  # I2
+        item["key"] = fitting(str(entry["segment_id"]), inputs.MAX_KEY_BYTES)  # I2
     at = seconds(entry.get("timestamp"))
     if at is not None:
         item["at"] = at
@@ -79,10 +81,10 @@ def facets(metadata: Mapping[str, Any]) -> Facets:
         if theirs in _KIND:
             continue
         name = _FACET_OF.get(theirs, theirs)
-        name = f"{name}_" if name in _RESERVED else name
-        values = [_facet(one) for one in (value if isinstance(value, list) else [value])]
+        name = fitting(f"{name}_" if name in inputs.RESERVED else name, inputs.MAX_FACET_BYTES)
+        values = [_facet(one) for one in (value[:_MOST_VALUES] if isinstance(value, list) else [value])]
         kept = [one for one in values if one is not None]
-        if kept and name:
+        if kept and name and len(found) < inputs.MAX_FACETS:
             found[name] = kept if isinstance(value, list) else kept[0]
     return found
 
@@ -96,7 +98,7 @@ def _facet(value: Any) -> str | int | None:
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text[:_LONGEST_FACET_CHARS]
+    return fitting(text, inputs.MAX_FACET_BYTES) or None
 
 
 def seconds(timestamp: Any) -> float | None:

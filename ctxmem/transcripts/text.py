@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ctxmem.errors import BadInput
+from ctxmem.transcripts.names import fitting
 
 # A chunk ends at the first blank line after SOFT characters, and at HARD in any case: about 400 to 800 tokens of code.
 _SOFT_CHARS = 1_600
 _HARD_CHARS = 3_200
+_LONGEST_NAME_BYTES = 240
 _SNIFF_BYTES = 8_192
 _LARGEST_FILE_BYTES = 16 << 20  # of a tree; a file named by itself may be of any size
 SKIPPED_DIRECTORIES = frozenset(
@@ -100,4 +102,11 @@ def _chunk(held: list[str], first: int, name: str) -> dict[str, Any]:
     text = "".join(held)
     last = first + _ended(held) - held[-1].endswith("\n")
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return {"text": text, "kind": "chunk", "key": f"{name}#{first}#{digest}", "file": name, "lines": [first, last]}
+    key = f"{fitting(name, _LONGEST_NAME_BYTES)}#{first}#{digest}"
+    return {
+        "text": text,
+        "kind": "chunk",
+        "key": key,
+        "file": fitting(name, _LONGEST_NAME_BYTES),
+        "lines": [first, last],
+    }

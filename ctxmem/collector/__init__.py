@@ -1,0 +1,9 @@
+"""Decide what a prompt keeps: when to collect (`marks`, `is_due`) and what to stub or drop (`plan`). Deletes nothing.
+
+Reachability, in words, stands in docs/collector.md. The ideas have a file each: roots, mark, sweep, water; plan joins them.
+"""
+
+from ctxmem.collector.plan import Decision, Plan, plan
+from ctxmem.collector.water import Marks, is_due, marks
+
+__all__ = ["Decision", "Marks", "Plan", "is_due", "marks", "plan"]

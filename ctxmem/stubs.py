@@ -1,0 +1,57 @@
+"""What stands in a prompt for what is not shown in full: stubs, cut texts, image stubs; and how quoted text is escaped.
+
+Invariants:
+    I1. The same segment gives the same bytes for ever.
+    I2. Quoted text can forge no line, no id and no heading: see `escaped`.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+FORGOTTEN: Final = "[forgotten]"
+
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def escaped(text: str) -> str:
+    """Make a text safe to quote on one line of the record: no break, no control character, no `[#`.
+
+    >>> escaped("a\\n[#7] b")
+    'a [ #7] b'
+    """
+    return _BREAKS.sub(" ", text).replace("[#", "[ #")
+
+
+def _way_back(segment_id: int, *, has_memory_read: bool) -> str:
+    return f"memory_read({segment_id}) shows it" if has_memory_read else "run the call again if needed"
+
+
+def stub(segment_id: int, tokens: int, *, has_memory_read: bool, gist: str = "") -> str:
+    """Return what stands for a result that is cut: its id, its size, what it held, the way back.
+
+    >>> stub(12, 4312, has_memory_read=True)
+    '[#12 result cut: 4,312 tokens; memory_read(12) shows it]'
+    """
+    held = f": {gist}" if gist else ""
+    return f"[#{segment_id} result cut: {tokens:,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]{held}"
+
+
+def image_stub(segment_id: int, label: str) -> str:
+    """Return what stands for an image: `[image 1024x768, #12]`."""
+    return f"[{label}, #{segment_id}]"
+
+
+def shortened(segment_id: int, text: str, limit_tokens: int, count: Callable[[str], int], *, has_memory_read: bool) -> str:
+    """Keep the head and the tail of a text within `limit_tokens`, and name the cut between them."""
+    total = count(text)
+    if total <= limit_tokens:
+        return text
+    share = max(0.0, (limit_tokens - 40) / total)
+    while True:
+        half = int(len(text) * share / 2)
+        cut = f"\n[#{segment_id} cut here: about {max(0, total - limit_tokens):,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]\n"
+        made = text[:half] + cut + (text[-half:] if half else "")
+        if count(made) <= limit_tokens or half == 0:
+            return made
+        share *= 0.9

@@ -1,0 +1,348 @@
+"""The working set: what one context shows, as columns. Groups, their segments, and how each is shown now.
+
+Invariants:
+    I1. `tokens` is the sum of what is shown, kept at every change: a budget check is O(1).
+    I2. A group is a run of segments that the provider takes or refuses as a whole; it stands where its first segment stands.
+    I3. What is gone (in the ledger, hidden) leaves the columns, so they are bounded by the window and not by history.
+    I4. Nothing here reads a store or a clock: a context resumes from `pack` alone.
+It does not know messages, texts or providers; tokens are o200k counts with framing, before any calibration.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from ctxmem.growable import Array, Growable
+
+VERSION: Final = 1
+
+# How one segment is shown. On disk: never renumber.
+FULL, STUB, SHORT, GONE = 0, 1, 2, 3
+
+# What a group is, by its first segment. On disk: never renumber.
+KINDS: Final = ("assistant", "user", "system", "note", "recall", "result")
+ASSISTANT, USER, SYSTEM, NOTE, RECALL, RESULT = range(len(KINDS))
+
+# What a call did to a file. On disk: never renumber.
+OPS: Final = ("read", "write", "edit")
+
+_GROUP_COLUMNS: Final = {
+    "id": "<i8",  # id of the first segment
+    "tokens": "<i4",  # shown now
+    "full_tokens": "<i4",
+    "result_tokens": "<i4",  # of full_tokens, what a stub would save at most
+    "image_tokens": "<i4",
+    "turn": "<i4",  # of the newest segment
+    "kind": "u1",
+    "state": "u1",
+    "pins": "<i2",
+    "open_calls": "<i2",
+    "calls": "<i2",
+    "hits": "<i2",
+    "errors": "<i2",
+    "restored_until": "<i4",  # turn; 0: not restored
+    "task": "<i2",
+}
+_SEGMENT_COLUMNS: Final = {
+    "id": "<i8",
+    "group": "<i4",  # row of the group
+    "tokens": "<i4",
+    "shown_tokens": "<i4",
+    "form": "u1",
+    "is_result": "u1",
+    "is_error": "u1",
+    "calls": "<i2",
+    "pinned": "u1",
+    "limit_tokens": "<i4",  # SHORT: what the text is cut to
+    "superseded_by": "<i4",  # row of the segment, -1: none
+    "digest": "<u8",  # of the content; 0: too short to compare
+}
+_USE_COLUMNS: Final = {"segment": "<i4", "path": "<i4", "low": "<i4", "high": "<i4", "op": "u1"}
+_REF_COLUMNS: Final = {"segment": "<i4", "target": "<i8"}
+
+WHOLE_FILE: Final = 1 << 30
+
+
+class FileUse(NamedTuple):
+    """A file that a tool result shows or changed: lines low..high (0, WHOLE_FILE where the whole), op as in `OPS`."""
+
+    path: str
+    low: int = 0
+    high: int = WHOLE_FILE
+    op: str = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One segment as the collector sees it.
+
+    `group` is the id of the first segment of its group (its own id where it opens one). `tokens` is its o200k count
+    with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
+    a hash of a result's content, None where it has under 64 tokens. `image_tokens` is the share of `tokens` that is
+    images.
+    """
+
+    segment_id: int
+    group: int
+    kind: str
+    tokens: int
+    turn: int
+    pinned: bool = False
+    task: str | None = None
+    files: tuple[FileUse, ...] = ()
+    is_result: bool = False
+    is_error: bool = False
+    digest: int | None = None
+    refs: tuple[int, ...] = ()
+    calls: int = 0
+    image_tokens: int = 0
+
+
+class Shown(NamedTuple):
+    """One segment as it is shown: `form` is FULL, STUB or SHORT; SHORT is cut to `limit_tokens`."""
+
+    segment_id: int
+    group: int
+    form: int
+    limit_tokens: int
+
+
+class WorkingSet:
+    """The groups of one context and how each is shown. Not safe from several threads: the context holds its lock."""
+
+    __slots__ = ("_by_path", "_digests", "_group_rows", "_segment_rows", "groups", "paths", "refs", "segments", "task", "tasks", "tokens", "uses")
+
+    def __init__(self) -> None:
+        self.groups = Growable(_GROUP_COLUMNS)
+        self.segments = Growable(_SEGMENT_COLUMNS)
+        self.uses = Growable(_USE_COLUMNS)
+        self.refs = Growable(_REF_COLUMNS)
+        self.paths: list[str] = []
+        self.tasks: list[str] = [""]
+        self.task = 0
+        self.tokens = 0
+        self._group_rows: dict[int, int] = {}
+        self._segment_rows: dict[int, int] = {}
+        self._by_path: dict[str, int] = {}
+        self._digests: dict[int, int] = {}
+
+    def append(self, item: Item) -> None:
+        """Add one segment at the end, or at the end of its group where that is shown; O(1) amortised."""
+        row = self._group_rows.get(item.group)
+        if row is None:
+            row = self._open_group(item)
+        segment = self.segments.append(
+            item.segment_id,
+            row,
+            item.tokens,
+            item.tokens,
+            FULL,
+            item.is_result,
+            item.is_error,
+            item.calls,
+            item.pinned,
+            0,
+            -1,
+            item.digest or 0,
+        )
+        self._segment_rows[item.segment_id] = segment
+        self._count(row, item)
+        for use in item.files:
+            self.uses.append(segment, self._path(use.path), use.low, use.high, OPS.index(use.op))
+        for target in item.refs:
+            self.refs.append(segment, target)
+        if item.task is not None:
+            self.task = self._task(item.task)
+        self.tokens += item.tokens
+
+    def _open_group(self, item: Item) -> int:
+        task = self._task(item.task) if item.task is not None else self.task
+        kind = KINDS.index(item.kind) if item.kind in KINDS else NOTE
+        row = self.groups.append(item.group, 0, 0, 0, 0, item.turn, kind, FULL, 0, 0, 0, 0, 0, 0, task)
+        self._group_rows[item.group] = row
+        return row
+
+    def _count(self, row: int, item: Item) -> None:
+        groups = self.groups
+        groups["tokens"][row] += item.tokens
+        groups["full_tokens"][row] += item.tokens
+        groups["turn"][row] = item.turn
+        groups["image_tokens"][row] += item.image_tokens
+        if item.is_result:
+            groups["result_tokens"][row] += item.tokens
+            groups["open_calls"][row] -= 1
+        groups["calls"][row] += item.calls
+        groups["open_calls"][row] += item.calls
+        groups["pins"][row] += item.pinned
+        groups["errors"][row] += item.is_error
+
+    def _path(self, path: str) -> int:
+        if path not in self._by_path:
+            self._by_path[path] = len(self.paths)
+            self.paths.append(path)
+        return self._by_path[path]
+
+    def _task(self, task: str) -> int:
+        if task not in self.tasks:
+            self.tasks.append(task)
+        return self.tasks.index(task)
+
+    # -- what is shown ------------------------------------------------------------------------------------------
+
+    def __contains__(self, segment_id: int) -> bool:
+        return segment_id in self._segment_rows
+
+    def group_ids(self) -> list[int]:
+        """Return the ids of the groups shown, oldest first."""
+        ids: list[int] = self.groups["id"].tolist()
+        return ids
+
+    def shown(self) -> Iterator[Shown]:
+        """Yield the segments in prompt order: groups by their first segment, the segments of one together."""
+        segments = self.segments
+        order = np.argsort(segments["group"], kind="stable")
+        ids, forms, limits = (segments[name][order].tolist() for name in ("id", "form", "limit_tokens"))
+        owners = self.groups["id"][segments["group"][order]].tolist()
+        for row in zip(ids, owners, forms, limits, strict=True):
+            if row[2] != GONE:
+                yield Shown(*row)
+
+    def segments_of(self, group: int) -> list[int]:
+        """Return the ids of a group's segments, in order."""
+        segments = self.segments
+        rows = segments["group"] == self._group_rows[group]
+        ids: list[int] = segments["id"][rows & (segments["form"] != GONE)].tolist()
+        return ids
+
+    def group_of(self, segment_id: int) -> int:
+        """Return the id of the group that holds a shown segment; `KeyError` where it is not shown."""
+        return int(self.groups["id"][self.segments["group"][self._segment_rows[segment_id]]])
+
+    # -- changes ------------------------------------------------------------------------------------------------
+
+    def pin(self, segment_id: int, *, on: bool) -> None:
+        """Pin or unpin a shown segment; one that is not shown is left alone."""
+        row = self._segment_rows.get(segment_id)
+        if row is None or bool(self.segments["pinned"][row]) == on:
+            return
+        self.segments["pinned"][row] = on
+        self.groups["pins"][self.segments["group"][row]] += 1 if on else -1
+
+    def hit(self, segment_id: int) -> None:
+        """Count that the model or the caller came back for a segment."""
+        row = self._segment_rows.get(segment_id)
+        if row is not None:
+            self.groups["hits"][self.segments["group"][row]] += 1
+
+    def hold(self, group: int, until_turn: int) -> None:
+        """Make a restored group a root until this turn."""
+        self.groups["restored_until"][self._group_rows[group]] = until_turn
+
+    def drop(self, group: int) -> None:
+        """Take one group out of the prompt; one that is not shown is left alone."""
+        row = self._group_rows.get(group)
+        if row is not None:
+            self._remove(self.groups["id"] == group)
+
+    def rewind(self, segment_id: int) -> None:
+        """Take out a segment and all that were appended after it; a call that loses its result is open again."""
+        rows = np.flatnonzero(self.segments["id"] == segment_id)
+        first = int(rows[0]) if len(rows) else int(np.searchsorted(self.segments["id"], segment_id))
+        for row in range(first, len(self.segments)):
+            self._hide(row)
+        starts = np.ones(len(self.groups), bool)
+        starts[self.segments["group"][:first]] = False
+        self._remove(starts)
+
+    def _hide(self, row: int) -> None:
+        segments, groups = self.segments, self.groups
+        if segments["form"][row] == GONE:
+            return
+        group = segments["group"][row]
+        groups["tokens"][group] -= segments["shown_tokens"][row]
+        groups["full_tokens"][group] -= segments["tokens"][row]
+        groups["pins"][group] -= segments["pinned"][row]
+        groups["errors"][group] -= segments["is_error"][row]
+        if segments["is_result"][row]:
+            groups["result_tokens"][group] -= segments["tokens"][row]
+            groups["open_calls"][group] += 1
+        self.tokens -= int(segments["shown_tokens"][row])
+        segments["form"][row] = GONE
+        segments["shown_tokens"][row] = 0
+
+    def _remove(self, groups: Array) -> None:
+        """Take the masked groups, and segments that are gone, out of the columns (I3)."""
+        self.tokens -= int(self.groups["tokens"][groups].sum())
+        keep_groups = ~groups
+        keep = keep_groups[self.segments["group"]] & (self.segments["form"] != GONE)
+        new_segment = np.cumsum(keep) - 1
+        new_group = np.cumsum(keep_groups) - 1
+        for table, mask in ((self.uses, keep[self.uses["segment"]]), (self.refs, keep[self.refs["segment"]])):
+            table.keep(mask)
+            table["segment"][:] = new_segment[table["segment"]]
+        self.groups.keep(keep_groups)
+        self.segments.keep(keep)
+        self.segments["group"][:] = new_group[self.segments["group"]]
+        old = self.segments["superseded_by"]
+        old[:] = np.where((old >= 0) & keep[old], new_segment[old], -1)
+        self._reindex()
+
+    def _reindex(self) -> None:
+        self._group_rows = dict(zip(self.groups["id"].tolist(), range(len(self.groups)), strict=True))
+        self._segment_rows = dict(zip(self.segments["id"].tolist(), range(len(self.segments)), strict=True))
+        self._by_path = {path: code for code, path in enumerate(self.paths)}
+
+    def copy(self) -> "WorkingSet":
+        """Return a working set that shares nothing with this one; O(segments shown)."""
+        twin = WorkingSet.__new__(WorkingSet)
+        for name in ("groups", "segments", "uses", "refs"):
+            setattr(twin, name, getattr(self, name).copy())
+        twin.paths, twin.tasks = list(self.paths), list(self.tasks)
+        twin.task, twin.tokens = self.task, self.tokens
+        twin._group_rows, twin._segment_rows = dict(self._group_rows), dict(self._segment_rows)
+        twin._by_path, twin._digests = dict(self._by_path), dict(self._digests)
+        return twin
+
+    def apply(self, dropped: Iterable[int], forms: Mapping[int, tuple[int, int, int]]) -> None:
+        """Carry out a plan: groups that go, and segment id -> (form, limit tokens, tokens it takes now)."""
+        segments, groups = self.segments, self.groups
+        for segment_id, (form, limit_tokens, tokens) in forms.items():
+            row = self._segment_rows[segment_id]
+            change = tokens - int(segments["shown_tokens"][row])
+            segments["form"][row], segments["limit_tokens"][row], segments["shown_tokens"][row] = form, limit_tokens, tokens
+            groups["tokens"][segments["group"][row]] += change
+            self.tokens += change
+        gone = np.zeros(len(groups), bool)
+        gone[[self._group_rows[group] for group in dropped]] = True
+        if gone.any():
+            self._remove(gone)
+
+    def pack(self) -> dict[str, Any]:
+        """Give the whole state as plain values and bytes, for one record of the store."""
+        return {
+            "v": VERSION,
+            "groups": self.groups.pack(),
+            "segments": self.segments.pack(),
+            "uses": self.uses.pack(),
+            "refs": self.refs.pack(),
+            "paths": self.paths,
+            "tasks": self.tasks,
+            "task": self.task,
+        }
+
+    @classmethod
+    def unpack(cls, packed: Mapping[str, Any]) -> "WorkingSet":
+        """Rebuild from `pack`; `ValueError` where a newer ctxmem wrote it."""
+        if packed["v"] > VERSION:
+            raise ValueError(f"working set of version {packed['v']}, this ctxmem reads up to {VERSION}")
+        made = cls()
+        made.groups = Growable.unpack(_GROUP_COLUMNS, packed["groups"])
+        made.segments = Growable.unpack(_SEGMENT_COLUMNS, packed["segments"])
+        made.uses = Growable.unpack(_USE_COLUMNS, packed["uses"])
+        made.refs = Growable.unpack(_REF_COLUMNS, packed["refs"])
+        made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
+        made.tokens = int(made.groups["tokens"].sum())
+        made._reindex()
+        return made

@@ -1,0 +1,77 @@
+"""`ctxmem stats`, `check` and `backup`: a store's figures, its soundness, its copy."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ctxmem.cli import output, shared
+from ctxmem.errors import BadInput
+
+
+@click.command("stats")
+@shared.store_option
+@shared.as_json
+def stats_command(*, store: Path, is_json: bool) -> None:
+    """Show counts, sizes and timings of a store."""
+    with shared.open_existing(store) as memory:
+        found = memory.stats()
+    if is_json:
+        output.print_json(found)
+    else:
+        output.pairs(str(store), {name: _shown(name, value) for name, value in flat(found).items()})
+
+
+def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Put nested values under dotted names.
+
+    >>> flat({"a": 1, "b": {"c": 2}})
+    {'a': 1, 'b.c': 2}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{name}.")
+        else:
+            found[f"{before}{name}"] = value
+    return found
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,} ({output.size(value)})" if name.endswith("bytes") else f"{value:,}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@click.command("check")
+@shared.store_option
+@shared.as_json
+def check_command(*, store: Path, is_json: bool) -> None:
+    """Read the whole store and verify every record, index and count; exit code 1 where something is wrong."""
+    with shared.open_existing(store) as memory:
+        problems = memory.check()
+    if is_json:
+        output.print_json([{"where": one.where, "what": one.what, "remedy": one.remedy} for one in problems])
+    elif problems:
+        output.table("", ["where", "what", "remedy"], [(one.where, one.what, one.remedy) for one in problems])
+    else:
+        output.say(f"{store} is sound.")
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@click.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@shared.store_option
+@shared.as_json
+def backup_command(*, target: Path, store: Path, is_json: bool) -> None:
+    """Write a consistent copy of the store to the new directory TARGET; writers go on meanwhile."""
+    if target.exists():
+        raise BadInput(f"{target} exists already: name a new directory.")
+    with shared.open_existing(store) as memory:
+        memory.backup(target)
+    n_bytes = sum(one.stat().st_size for one in target.rglob("*") if one.is_file())
+    if is_json:
+        output.print_json({"target": str(target), "bytes": n_bytes})
+    else:
+        output.say(f"{target}: {output.size(n_bytes)}")

@@ -1,0 +1,114 @@
+"""`ctxmem import`: files of other programs into a store, streamed; running it again doubles nothing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import ctxmem
+from ctxmem.cli import output, shared
+from ctxmem.transcripts import FORMATS, Conversation, conversations, detect, items
+
+# Messages between two barriers: bounds what is held in memory, costs one flush.
+_FLUSH_EVERY = 1_000
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@shared.store_option
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Read as this format instead of guessing.")
+@click.option(
+    "--session", help="Put everything in this session; default: conversations in one each, other items in none."
+)
+@click.option(
+    "--model", default="gpt-4.1", show_default=True, help="The model whose tokens conversations are counted in."
+)
+@click.option(
+    "--facet", "facets", multiple=True, callback=shared.facet, metavar="NAME=VALUE", help="Add a facet to all."
+)
+@shared.as_json
+def import_command(
+    *,
+    files: tuple[Path, ...],
+    store: Path,
+    form: str | None,
+    session: str | None,
+    model: str,
+    facets: dict[str, Any],
+    is_json: bool,
+) -> None:
+    """Import OpenAI messages, the old JSON stash, plain text and source trees.
+
+    The store is made where it is missing. Each item has a key from its file, so importing again adds only what is new.
+    """
+    done: list[dict[str, Any]] = []
+    with ctxmem.open(store) as memory, output.progress("importing") as progress:
+        load = _Load(memory, session, model, facets, progress)
+        for file in files:
+            kind = form or detect(file)
+            before, skipped = load.count, load.known
+            if kind == "openai":
+                for conversation in conversations(file, kind):
+                    load.conversation(conversation, file)
+            else:
+                load.items(items(file, kind))
+            done.append(
+                {"file": str(file), "format": kind, "segments": load.count - before, "known": load.known - skipped}
+            )
+    if is_json:
+        output.print_json(done)
+        return
+    rows = [(one["file"], one["format"], f"{one['segments']:,}", f"{one['known']:,}") for one in done]
+    output.table("", ["file", "format", "new segments", "known already"], rows, numbers=(2, 3))
+
+
+class _Load:
+    """Where items go, and how many went."""
+
+    def __init__(
+        self,
+        memory: ctxmem.Memory,
+        session: str | None,
+        model: str,
+        facets: dict[str, Any],
+        progress: Callable[[float], None],
+    ) -> None:
+        self._memory, self._session, self._model = memory, session, model
+        self._facets, self._progress = facets, progress
+        self._newest = _newest(memory)
+        self.count = 0
+        self.known = 0
+
+    def items(self, given: Iterator[dict[str, Any]]) -> None:
+        """Stream items through `add_many`: constant memory but for the ids."""
+        base = self.count + self.known
+        ids = self._memory.add_many(
+            ({**item, **self._facets, "session": self._session} for item in given),
+            progress=lambda n: self._progress(base + n),
+        )
+        self._tally(ids)
+
+    def conversation(self, conversation: Conversation, file: Path) -> None:
+        """Append a conversation's messages as an agent would, so that its session can go on from there."""
+        name = self._session or conversation.name
+        ids = []
+        with self._memory.context(name, model=self._model) as context:
+            for number, message in enumerate(conversation.messages):
+                key = f"{file.name[-80:]}#{conversation.name[-200:]}#{number}"
+                ids.append(context.append(message, key=key, **self._facets).id)
+                self._progress(self.count + self.known + len(ids))
+                if number % _FLUSH_EVERY == _FLUSH_EVERY - 1:
+                    self._memory.flush()
+        self._tally(ids)
+
+    def _tally(self, ids: list[int]) -> None:
+        """Ids of this run lie above all that were there: the store gives a known key's segment back."""
+        new = sum(one > self._newest for one in set(ids))
+        self.count += new
+        self.known += len(ids) - new
+
+
+def _newest(memory: ctxmem.Memory) -> int:
+    """The highest id in the store so far, -1 where it is empty."""
+    return max((hit.segment.id for hit in memory.search(limit=1)), default=-1)

@@ -1,0 +1,105 @@
+"""What every command prints with: tables for people, JSON for programs, progress on a terminal and nothing in a pipe.
+
+Results go to stdout, progress and errors to stderr, so that a pipe gets results alone.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_REFRESH_S = 0.1
+_PIPE_WIDTH = 160
+
+
+def console() -> Console:
+    """A console on today's stdout; in a pipe it is wide, so that nothing is cut for a terminal that is not there."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(file=sys.stdout, width=_PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs, one document."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+
+
+def _as_json(value: Any) -> Any:
+    """Values that json does not know: sets, mappings and objects with fields."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)
+
+
+def say(text: str) -> None:
+    """Print one line of plain text; brackets are not markup."""
+    console().print(escape(text), soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[int] = ()) -> None:
+    """Print a table; the columns in `numbers` stand to the right."""
+    grid = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for position, column in enumerate(columns):
+        is_number = position in numbers
+        grid.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    console().print(grid)
+
+
+def pairs(title: str, values: Mapping[str, Any]) -> None:
+    """Print names and values under each other."""
+    table(title, ["", ""], [(name, value) for name, value in values.items()])
+
+
+@contextmanager
+def progress(what: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
+    """Give a function that takes how much is done; it draws a bar on a terminal and does nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        drawn_at = 0.0
+
+        def draw(done: float) -> None:
+            nonlocal drawn_at
+            if time.monotonic() - drawn_at > _REFRESH_S:
+                drawn_at = time.monotonic()
+                bar.update(task, completed=done)
+
+        yield draw
+
+
+def size(n_bytes: float) -> str:
+    """Show a number of bytes for people.
+
+    >>> size(1536), size(12)
+    ('1.5 KB', '12 B')
+    """
+    for unit in ("B", "KB", "MB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.2f} GB"
+
+
+def excerpt(text: str, width: int = 100) -> str:
+    r"""Show the beginning of a text on one line.
+
+    >>> excerpt("a\n  b", 10), excerpt("abcdefgh", 5)
+    ('a b', 'abcd…')
+    """
+    line = " ".join(text[: width * 4].split())
+    line = "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,87 @@
+"""Options that several commands take, and how a command opens a store that is there already."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import ctxmem
+from ctxmem.errors import BadInput
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+DEFAULT_STORE = "agent.ctxmem"
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON for programs instead of tables.")
+
+
+def store_option(command: _Command) -> _Command:
+    """Add `--store`, which falls back on CTXMEM_STORE and then on agent.ctxmem here."""
+    return click.option(
+        "-s",
+        "--store",
+        type=click.Path(path_type=Path),
+        envvar="CTXMEM_STORE",
+        default=DEFAULT_STORE,
+        show_default=True,
+        show_envvar=True,
+        help="The store's directory.",
+    )(command)
+
+
+def open_existing(store: Path, *, readonly: bool = True) -> ctxmem.Memory:
+    """Open a store that must be there: looking must not make one.
+
+    Raises:
+        BadInput: there is none at that path.
+    """
+    if not store.exists():
+        raise BadInput(f"There is no store at {store}: name one with --store, or fill one with `ctxmem import`.")
+    return ctxmem.open(store, readonly=readonly)
+
+
+def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a time option: seconds since the epoch, or ISO 8601 in local time where no zone is given."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone().timestamp()
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r} is no time: give 2026-11-21, 2026-11-21T10:00 or seconds.") from exc
+
+
+def facet(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE options into facets; a whole number is one, quotes keep it text; a name twice means both."""
+    found: dict[str, Any] = {}
+    for given in values:
+        name, is_pair, text = given.partition("=")
+        if not is_pair or not name or not text:
+            raise click.BadParameter(f"{given!r} is no facet: give NAME=VALUE.")
+        add_facet(found, name, _value(text))
+    return found
+
+
+def _value(text: str) -> str | int:
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1]
+    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() and len(text) < 19 else text
+
+
+def add_facet(facets: dict[str, Any], name: str, value: str | int) -> None:
+    """Add one value under a name; the second makes a list, which means all of them."""
+    held = facets.get(name)
+    if held is None:
+        facets[name] = value
+    else:
+        facets[name] = [*(held if isinstance(held, list) else [held]), value]
+
+
+def shown_time(at: float) -> str:
+    """Show a time for people: local, to the second."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -6,29 +6,25 @@ Invariants:
     I3. For a valid order of whole groups, the joined messages pass `validate`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctxmem.errors import BadInput, BadMessage
 from ctxmem.models import Model
-from ctxmem.providers import openai
+from ctxmem.providers import anthropic, openai
 from ctxmem.providers.neutral import (
     MESSAGE_TOKENS,
     NO_RESULT,
     PRIMING_TOKENS,
     Draft,
-    Json,
     Part,
     Text,
     Unit,
     Variant,
     Wire,
-    dump,
-    dumps,
     labelled,
-    plain,
-    sendable,
 )
+from ctxmem.providers.plain import Json, dumps, plain, sendable
 from ctxmem.segment import Call, Record
 
 _KINDS = frozenset({"system", "user", "assistant", "tool"})
@@ -36,7 +32,7 @@ _ORPHAN = "[result of call {}, which is not in this conversation]"
 _FILLERS_TOKENS = 2 * (MESSAGE_TOKENS + 6)  # [earlier context pruned] and [continue]
 
 
-SHAPES: Mapping[str, Any] = {"openai": openai}
+SHAPES: Mapping[str, Any] = {"openai": openai, "anthropic": anthropic}
 
 
 def parse(message: Any, *, prefer: str = "openai") -> list[Draft]:
@@ -47,17 +43,64 @@ def parse(message: Any, *, prefer: str = "openai") -> list[Draft]:
 
     Raises:
         BadMessage: no shape explains it; names the field and the remedy.
+
+    >>> [draft.text for draft in parse({"role": "user", "content": "hi"})]
+    ['hi']
     """
-    whole = plain(dump(message)) if hasattr(message, "model_dump") else plain(message)
+    whole = plain(message)
     if not isinstance(whole, dict):
         raise BadMessage(f"message: {type(message).__name__}; pass one message, a dict or an SDK object")
-    return openai.parse(whole)
+    drafts: list[Draft] = SHAPES[shape_of(whole, prefer)].parse(whole)
+    return drafts
+
+
+def shape_of(message: Json, prefer: str = "openai") -> str:
+    """Say which shape explains a message.
+
+    Raises:
+        BadMessage: none does.
+    """
+    if "choices" in message:
+        return "openai"
+    role = message.get("role")
+    if role in _OPENAI_ROLES:
+        return "openai"
+    if role not in {"user", "assistant"}:
+        shown = "missing" if role is None else repr(role)
+        raise BadMessage(f"message.role: {shown}; pass system, developer, user, assistant or tool")
+    if message.keys() & _OPENAI_FIELDS:
+        return "openai"
+    if message.keys() & _ANTHROPIC_FIELDS:
+        return "anthropic"
+    content = message.get("content")
+    kinds = {part.get("type") for part in content if isinstance(part, dict)} if isinstance(content, list) else set()
+    if kinds & _OPENAI_PARTS:
+        return "openai"
+    if kinds - {"text"}:
+        return "anthropic"
+    return prefer if prefer in {"openai", "anthropic"} else "openai"
+
+
+_OPENAI_ROLES = frozenset({"system", "developer", "tool", "function"})
+_OPENAI_FIELDS = frozenset(
+    {"tool_calls", "function_call", "refusal", "audio", "name", "annotations", *openai.REASONING}
+)
+_ANTHROPIC_FIELDS = frozenset({"stop_reason", "stop_sequence"})
+_OPENAI_PARTS = frozenset({"image_url", "input_audio", "file", "refusal"})
 
 
 def result_message(provider: str, call_id: str, content: Any, *, error: bool = False) -> Json:
-    """Make the message of a tool's result in a provider's shape; `content` is text, or blocks, or any JSON."""
-    text = content if isinstance(content, str) else dumps(plain(content))
-    return {"role": "tool", "tool_call_id": call_id, "content": text}
+    """Make the message of a tool's result in a provider's shape.
+
+    `content` is text, or a list of the provider's blocks or parts, or any JSON, which is written as text.
+    """
+    value = content if isinstance(content, str) else plain(content, "content")
+    is_blocks = isinstance(value, list) and value and all(isinstance(b, dict) and "type" in b for b in value)
+    body = value if isinstance(value, str) or is_blocks else dumps(value)
+    if provider == "anthropic":
+        block = {"type": "tool_result", "tool_use_id": call_id, "content": body}
+        return {"role": "user", "content": [{**block, "is_error": True} if error else block]}
+    return {"role": "tool", "tool_call_id": call_id, "content": body}
 
 
 class Renderer:
@@ -153,12 +196,13 @@ class Renderer:
         drafts = parse(message, prefer=self.provider)
         return [self.unit(_record(draft)) for draft in drafts]
 
-    def join(self, units: Iterable[Unit]) -> Wire:
+    def join(self, units: Sequence[Unit], marks: Sequence[int] = ()) -> Wire:
         """Join units, in prompt order, to what the SDK call takes. O(n), under 0.3 us a unit.
 
-        The caller orders them: whole groups; results right after their assistant's message, in call order.
+        The caller orders them: whole groups; results right after their assistant's message, in call order. `marks` are
+        numbers of units, rising, after which a cache mark may be wanted: `Wire.marks` says where those places are.
         """
-        wire: Wire = self._shape.join(units, self.model)
+        wire: Wire = self._shape.join(units, self.model, marks)
         return wire
 
 

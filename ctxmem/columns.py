@@ -8,6 +8,7 @@ Does not know: the store.
 """
 
 import struct
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -99,33 +100,50 @@ class Sessions:
             return np.arange(start, stop).astype(np.uint16)
         return self.order[start:stop]
 
-    def of_any(self, sessions: set[int]) -> Uint16s:
+    def of_any(self, sessions: AbstractSet[int]) -> Uint16s:
         """Return the offsets of several sessions, ascending."""
         if len(sessions) > len(self.numbers):
-            sessions = sessions.intersection(self.numbers.tolist())
+            sessions = sessions & set(self.numbers.tolist())
         found = [self.of(session) for session in sessions]
         if len(found) == 1:
             return found[0]
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.uint16)
 
-    def number_at(self, offsets: Array) -> Int64s:
-        """Return the session number of each segment."""
-        places = self._places(offsets)
-        return self.numbers.take(self.starts.searchsorted(places, side="right") - 1).astype(np.int64)
+    def window(self, offsets: Array, reach: int) -> tuple[Int64s, Int64s]:
+        """Return the segments around each one in its session, and its session's number.
 
-    def around(self, offsets: Array) -> Int64s:
-        """Return the segments at -1, +1, -2 and +2 in each one's session: int64[n, 4] of offsets, -1 where none.
-
-        Segments of session 0, which is none, have no neighbours.
+        int64[n, 2 reach + 1] of offsets, from -reach to +reach, the segment itself in the middle, -1 where the session
+        has none in this run. Segments of session 0, which is none, stand alone.
         """
         places = self._places(offsets)
-        groups = self.starts.searchsorted(places, side="right") - 1
-        low = self.starts.take(groups).astype(np.int64)[:, None]
-        high = self.starts.take(groups + 1).astype(np.int64)[:, None]
-        wanted = places[:, None] + np.array([-1, 1, -2, 2])
-        inside = (wanted >= low) & (wanted < high) & (self.numbers.take(groups) != 0)[:, None]
+        groups = self.starts.searchsorted(places.astype(np.uint32), side="right") - 1
+        low, high = self.starts.take(groups), self.starts.take(groups + 1)
+        sessions = self.numbers.take(groups).astype(np.int64)
+        wanted = places[:, None] + np.arange(-reach, reach + 1)
+        outside = (wanted < low[:, None]) | (wanted >= high[:, None])
         found = wanted if self.order is None else self.order.take(wanted, mode="clip").astype(np.int64)
-        return np.where(inside, found, -1)
+        found[outside] = -1
+        alone = (sessions == 0).nonzero()[0]
+        if len(alone):
+            found[alone] = -1
+            found[alone, reach] = offsets[alone]
+        return found, sessions
+
+    def ends(self, wanted: Array, reach: int) -> tuple[Int64s, Int64s]:
+        """Return the first and the last `reach` segments of each session: two int64[w, reach] of offsets, -1: none.
+
+        The first ones stand from the left, the last ones from the right, both in order.
+        """
+        places = self.numbers.searchsorted(wanted.astype(np.uint32))
+        is_here = self.numbers.take(places, mode="clip") == wanted
+        low = np.where(is_here, self.starts.take(places, mode="clip"), 0).astype(np.int64)[:, None]
+        high = np.where(is_here, self.starts.take(places + 1, mode="clip"), 0).astype(np.int64)[:, None]
+        steps = np.arange(reach)
+        return self._held(low + steps, low, high), self._held(high - reach + steps, low, high)
+
+    def _held(self, places: Int64s, low: Int64s, high: Int64s) -> Int64s:
+        found = places if self.order is None else self.order.take(places, mode="clip").astype(np.int64)
+        return np.where((places >= low) & (places < high), found, -1)
 
     def _places(self, offsets: Array) -> Int64s:
         return (offsets if self.rank is None else self.rank.take(offsets)).astype(np.int64)

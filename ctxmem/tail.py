@@ -57,7 +57,7 @@ class Tail:
 
     @property
     def span(self) -> int:
-        """The number of ids from the block's first to the last segment here."""
+        """The number of ids from `first` to the last segment here."""
         return self._ids[-1] + 1 - self.first if self._ids else 0
 
     @property
@@ -93,7 +93,7 @@ class Tail:
 
     def after(self, segment_id: int) -> "Tail":
         """Return the tail of what comes after a segment: what is left when the others were sealed."""
-        rest = Tail(self.first)
+        rest = Tail(segment_id + 1)
         for each in self._ids[bisect_left(self._ids, segment_id + 1) :]:
             rest.add(each, self._forwards[each])
         return rest

@@ -25,6 +25,7 @@ FLOORS: list[list[str]] = [
     ["forward"],
     ["frames", "tail", "runs"],
     ["parts", "sealing", "merging"],
+    ["ranking", "conversation"],
     ["search"],
     ["index"],
     ["log"],

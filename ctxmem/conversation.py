@@ -1,0 +1,94 @@
+"""What stands around the best segments in their sessions: the numbers that conversation-aware relevance is made of.
+
+Nothing is indexed for it: a forgotten neighbour leaves nothing, the next one takes its place.
+Does not know: the formula, see `relevance.rerank`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ctxmem import relevance
+from ctxmem.parts import Scope
+
+Array: TypeAlias = npt.NDArray[Any]
+Int64s: TypeAlias = npt.NDArray[np.int64]
+
+_REACH = 2 * relevance.REACH  # the neighbours of neighbours
+_MIDDLE = slice(_REACH - relevance.REACH, _REACH + relevance.REACH + 1)
+_STEPS = np.array([-1, 1, -2, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The pool and its neighbours, in order of id: what `relevance.rerank` takes."""
+
+    ids: Int64s
+    own: npt.NDArray[np.uint8]
+    neighbours: Int64s
+    sessions: Int64s
+
+
+def slices(scopes: Sequence[Scope], ids: Int64s) -> list[tuple[Scope, slice]]:
+    """Return which stretch of ascending `ids` lies in which scope; scopes are in order of their first id."""
+    bounds = ids.searchsorted([scope.part.first for scope in scopes]).tolist()
+    stops = [*bounds[1:], len(ids)]
+    return [
+        (scope, slice(start, stop)) for scope, start, stop in zip(scopes, bounds, stops, strict=True) if stop > start
+    ]
+
+
+def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s) -> Rows:
+    """Return the rows for a pool of ascending ids; scopes are in order of their first id."""
+    windows = np.empty((len(pool), 2 * _REACH + 1), np.int64)
+    sessions = np.empty(len(pool), np.int64)
+    for scope, part in slices(scopes, pool):
+        found, sessions[part] = scope.sessions().window(pool[part] - scope.part.first, _REACH)
+        windows[part] = np.where(found >= 0, found + scope.part.first, -1)
+    _bridge(scopes, windows, sessions)
+    middle = windows[:, _MIDDLE]
+    ids, places = np.unique(middle, return_index=True)
+    if ids[0] < 0:
+        ids, places = ids[1:], places[1:]
+    row, column = np.divmod(places, middle.shape[1])
+    around = windows[row[:, None], column[:, None] + relevance.REACH + _STEPS]
+    neighbours = ids.searchsorted(around)
+    neighbours[ids.take(neighbours, mode="clip") != around] = -1
+    own = np.zeros((len(ids), len(ranked)), np.uint8)
+    for scope, part in slices(scopes, ids):
+        own[part] = scope.own_impacts(ranked, (ids[part] - scope.part.first).astype(np.uint16))
+    return Rows(ids, own, neighbours, sessions[row])
+
+
+def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:
+    """Fill in neighbours that stand in other parts: only windows that end inside their part look for them."""
+    cut = ((windows[:, 0] < 0) | (windows[:, -1] < 0)) & (sessions != 0)
+    rows_cut = cut.nonzero()[0]
+    if not len(rows_cut) or len(scopes) == 1:
+        return
+    wanted = np.unique(sessions[rows_cut])
+    firsts = np.full((len(scopes), len(wanted), _REACH), -1, np.int64)
+    lasts = firsts.copy()
+    for number, scope in enumerate(scopes):
+        grouped = scope.sessions()
+        if len(grouped.numbers) and grouped.numbers[0] <= wanted[-1] and grouped.numbers[-1] >= wanted[0]:
+            head, end = grouped.ends(wanted, _REACH)
+            firsts[number] = np.where(head >= 0, head + scope.part.first, -1)
+            lasts[number] = np.where(end >= 0, end + scope.part.first, -1)
+    here = np.searchsorted([scope.part.first for scope in scopes], windows[rows_cut, _REACH], side="right") - 1
+    places = wanted.searchsorted(sessions[rows_cut])
+    for row, number, place in zip(rows_cut.tolist(), here.tolist(), places.tolist(), strict=True):
+        missing = int(np.count_nonzero(windows[row, :_REACH] < 0))
+        if missing:
+            before = lasts[:number, place].ravel()
+            before = before[before >= 0][-missing:]
+            windows[row, missing - len(before) : missing] = before
+        missing = int(np.count_nonzero(windows[row, _REACH + 1 :] < 0))
+        if missing:
+            after = firsts[number + 1 :, place].ravel()
+            after = after[after >= 0][:missing]
+            start = windows.shape[1] - missing
+            windows[row, start : start + len(after)] = after

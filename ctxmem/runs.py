@@ -1,0 +1,311 @@
+"""Runs: segments sealed together. Their manifest record, reading one inside a snapshot, building one from forwards.
+
+Invariants:
+I1. A run covers ids `[first, first + span)` of one block; runs of a store do not overlap.
+I2. A run is written under a serial that was never used, in ascending key order table by table, and never changed.
+I3. A run exists when its record stands in the `runs` table; entries of another serial are rubbish.
+Does not know: who seals when, tails, forgotten segments (whoever asks applies them).
+"""
+
+import struct
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ctxmem import columns, facets, postings, relevance
+from ctxmem.columns import Sessions
+from ctxmem.facets import OffsetSet
+from ctxmem.forward import Forward
+from ctxmem.postings import Posting, TermWriter
+
+Array: TypeAlias = npt.NDArray[Any]
+Put: TypeAlias = "tuple[str, bytes, bytes]"  # table, key, value
+
+TABLES = ("postings", "facets", "columns")  # the tables of a run's entries, in the order they are written
+AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On disk: names of columns.
+
+_VERSION = 1  # On disk: never renumber.
+_RECORD = struct.Struct("<BIIIddIIQ")
+
+
+class Reader(Protocol):
+    """What reading a run needs of `store.Snapshot`."""
+
+    def view(self, table: str, key: bytes) -> memoryview | None: ...  # noqa: D102
+
+    def floor(self, table: str, key: bytes) -> tuple[bytes, bytes] | None: ...  # noqa: D102
+
+    def scan(  # noqa: D102
+        self,
+        table: str,
+        start: bytes = b"",
+        stop: bytes | None = None,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The manifest record of a run.
+
+    `n` segments stand in `span` ids from `first`; times lie in `[at_min, at_max]`; `checksum` is the crc32 of its
+    entries in the order they were written, `n_bytes` their size.
+    """
+
+    serial: int
+    first: int
+    span: int
+    n: int
+    at_min: float
+    at_max: float
+    n_terms: int = 0
+    checksum: int = 0
+    n_bytes: int = 0
+
+    @property
+    def stop(self) -> int:
+        """One more than the last id."""
+        return self.first + self.span
+
+    @property
+    def key(self) -> bytes:
+        """Its key in the `runs` table, and what the keys of its entries begin with."""
+        return self.serial.to_bytes(4, "big")
+
+    def encode(self) -> bytes:
+        """Return the record as bytes.
+
+        >>> run = Run(3, 0, 10, 9, 0.5, 1.5)
+        >>> Run.decode(run.key, run.encode()) == run
+        True
+        """
+        return _RECORD.pack(
+            _VERSION,
+            self.first,
+            self.span,
+            self.n,
+            self.at_min,
+            self.at_max,
+            self.n_terms,
+            self.checksum,
+            self.n_bytes,
+        )
+
+    @staticmethod
+    def decode(key: bytes, value: bytes) -> "Run":
+        """Read what `encode` wrote."""
+        return Run(int.from_bytes(key, "big"), *_RECORD.unpack_from(value)[1:])
+
+
+class RunView:
+    """One run, read through one snapshot: what it returns is valid inside that snapshot only."""
+
+    def __init__(self, run: Run, reader: Reader) -> None:
+        self.run = run
+        self.first, self.span, self.n = run.first, run.span, run.n
+        self.at_min, self.at_max = run.at_min, run.at_max
+        self._reader = reader
+        self._own = run.key + b"\x01"
+        self._page = run.key + b"\x02"
+
+    def posting(self, term: bytes) -> Posting | None:
+        """Return the postings of a term, None where no segment holds it."""
+        value = self._reader.view("postings", self._own + term)
+        if value is not None:
+            return postings.decode_own(value, self.span)
+        page = self._reader.floor("postings", self._page + term)
+        if page is None or not page[0].startswith(self._page):
+            return None
+        return postings.find_in_page(page[1], term, with_impacts=True)
+
+    def facet(self, key: bytes) -> OffsetSet | None:
+        """Return the segments with a facet value, None where there is none."""
+        value = self._reader.view("facets", self._own + key)
+        if value is not None:
+            return facets.decode_set(value, self.span)
+        page = self._reader.floor("facets", self._page + key)
+        if page is None or not page[0].startswith(self._page):
+            return None
+        found = postings.find_in_page(page[1], key, with_impacts=False)
+        return None if found is None else found.offsets
+
+    def facet_size(self, key: bytes) -> int:
+        """Return the number of segments with a facet value."""
+        value = self._reader.view("facets", self._own + key)
+        if value is not None:
+            return postings.count_of_own(value)
+        found = self.facet(key)
+        return 0 if found is None else len(found)
+
+    def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield the terms that begin so, each with the number of segments that hold it."""
+        begin = self._own + start
+        for key, value in self._reader.scan("postings", begin, begin + b"\xff"):
+            yield key[5:], postings.count_of_own(value)
+        before = self._reader.floor("postings", self._page + start)
+        begin = before[0] if before is not None and before[0].startswith(self._page) else self._page + start
+        for _, value in self._reader.scan("postings", begin, self._page + start + b"\xff"):
+            page = postings.decode_page(value, with_impacts=True)
+            for term, count in zip(page.terms, page.counts.tolist(), strict=True):
+                if term.startswith(start):
+                    yield term, count
+
+    def _column(self, name: bytes) -> memoryview:
+        value = self._reader.view("columns", self.run.key + name)
+        if value is None:
+            raise LookupError(f"run {self.run.serial} has no column {name.decode()}")
+        return value
+
+    def present(self) -> OffsetSet | None:
+        """Return the offsets that hold a segment, None where all do."""
+        return None if self.n == self.span else facets.decode_set(self._column(PRESENT), self.span)
+
+    def at(self) -> Array:
+        """Return the time of each segment: float64[span], NaN where there is none."""
+        return columns.decode_array(self._column(AT), self.span)
+
+    def tokens(self) -> Array:
+        """Return the token count of each segment: unsigned[span], 0 where there is none."""
+        return columns.decode_array(self._column(TOKENS), self.span)
+
+    def sessions(self) -> Sessions:
+        """Return the segments grouped by session."""
+        return Sessions.decode(self._column(SESSIONS), self.span)
+
+
+def _numbered() -> "defaultdict[bytes, int]":
+    """Return a dict that gives each new key the next number."""
+    numbers: defaultdict[bytes, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
+
+
+class RunBuilder:
+    """Collects segments and writes them as one run: `add` each, `entries` once, then `run`.
+
+    Holds about 6 bytes a posting until `entries`, which needs 40 more while it sorts.
+    """
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+        self.run: Run | None = None
+        self._terms = _numbered()
+        self._keys = _numbered()
+        self._ids: list[int] = []
+        self._rows: list[tuple[int, int, float, int, int, int]] = []
+        self._term_numbers: list[Array] = []
+        self._counts = bytearray()
+        self._key_numbers: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, segment_id: int, forward: Forward) -> None:
+        """Take one segment; ids rise and stay within one block."""
+        self._ids.append(segment_id)
+        self._term_numbers.append(np.fromiter(map(self._terms.__getitem__, forward.terms), np.uint32))
+        self._counts += forward.counts
+        self._key_numbers += map(self._keys.__getitem__, forward.keys)
+        self._rows.append(
+            (forward.session, forward.tokens, forward.at, forward.length, len(forward.terms), len(forward.keys))
+        )
+
+    def entries(self, *, piece: int = 0) -> Iterator[Put]:
+        """Yield the run's entries in the order of their keys, table by table; sets `run` at the end.
+
+        `piece`: postings handled at a time, so that a caller may pause in between; 0: all at once.
+        """
+        first = self._ids[0]
+        offsets = np.array(self._ids, np.int64) - first
+        span = int(offsets[-1]) + 1
+        sessions, tokens, at, lengths, n_terms, n_keys = (np.array(column) for column in zip(*self._rows, strict=True))
+        writer = Checksum()
+        counts = np.frombuffer(self._counts, np.uint8)
+        impacts = relevance.impacts(counts, np.repeat(lengths, n_terms))
+        numbers = np.concatenate(self._term_numbers)
+        self._term_numbers.clear()
+        words = TermWriter(self.serial, span)
+        keys = _sorted_keys(self._terms, numbers, np.repeat(offsets, n_terms), impacts)
+        yield from writer.through("postings", _written(words, sorted(self._terms), keys, piece))
+        sets = TermWriter(self.serial, span, facets.encode_own, impacts=False)
+        numbers = np.array(self._key_numbers, np.uint32)
+        keys = _sorted_keys(self._keys, numbers, np.repeat(offsets, n_keys), np.zeros(len(numbers), np.uint8))
+        yield from writer.through("facets", _written(sets, sorted(self._keys), keys, piece))
+        held = Columns(offsets.astype(np.uint16), sessions, tokens, at, span)
+        yield from writer.through("columns", held.entries(self.serial))
+        self.run = writer.run(self.serial, first, words.n_terms, held)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The header fields of a run's segments, in order of offset: arrays of equal length."""
+
+    offsets: Array
+    sessions: Array
+    tokens: Array
+    at: Array
+    span: int
+
+    def entries(self, serial: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries of the `columns` table."""
+        start = serial.to_bytes(4, "big")
+        times = np.full(self.span, np.nan)
+        times[self.offsets] = self.at
+        yield start + AT, columns.encode_array(times)
+        if len(self.offsets) < self.span:
+            yield start + PRESENT, facets.encode_set(self.offsets, self.span)
+        yield start + SESSIONS, Sessions.build(self.offsets, self.sessions.astype(np.uint32), self.span).encode()
+        tokens = np.zeros(self.span, np.uint32)
+        tokens[self.offsets] = self.tokens
+        yield start + TOKENS, columns.encode_array(tokens)
+
+
+class Checksum:
+    """Sums the entries that pass through."""
+
+    def __init__(self) -> None:
+        self.crc = 0
+        self.n_bytes = 0
+
+    def through(self, table: str, entries: Iterator[tuple[bytes, bytes]]) -> Iterator[Put]:
+        """Yield the entries on, with their table."""
+        for key, value in entries:
+            self.crc = zlib.crc32(value, zlib.crc32(key[4:], self.crc))
+            self.n_bytes += len(value)
+            yield table, key, value
+
+    def run(self, serial: int, first: int, n_terms: int, held: Columns) -> Run:
+        """Return the manifest record of what passed through."""
+        at = held.at
+        return Run(serial, first, held.span, len(at), float(at.min()), float(at.max()), n_terms, self.crc, self.n_bytes)
+
+
+def _sorted_keys(numbered: dict[bytes, int], numbers: Array, offsets: Array, impacts: Array) -> postings.Uint64s:
+    """Return postings as sorted `pack_keys`, ranks being those of the sorted terms."""
+    ranks = np.empty(len(numbered), np.uint32)
+    ranks[[numbered[term] for term in sorted(numbered)]] = np.arange(len(numbered), dtype=np.uint32)
+    keys = postings.pack_keys(ranks[numbers], offsets, impacts)
+    keys.sort()
+    return keys
+
+
+def _written(
+    writer: TermWriter, terms: list[bytes], keys: postings.Uint64s, piece: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what a writer makes of sorted keys, its own entries first, handing them over piece by piece."""
+    start = 0
+    while start < len(keys):
+        stop = len(keys)
+        if piece and start + piece < stop:
+            rank = keys[start + piece] >> np.uint64(24)  # whole terms only
+            stop = int(keys.searchsorted((rank + np.uint64(1)) << np.uint64(24)))
+        yield from writer.add(terms, keys[start:stop])
+        start = stop
+    yield from writer.pages()

@@ -1,0 +1,282 @@
+"""LMDB as ctxmem uses it: opening, growing, copying, and the one table that turns its errors into ours.
+
+Owns the import of lmdb and every flag given to it.
+
+I1. No lmdb error leaves the package: `translated` and `translate` stand around each call.
+I2. The map grows through the gate only, with no transaction of this process open.
+
+It does not know tables or checksums.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import lmdb
+
+from ctxmem.errors import StoreBusy, StoreClosed, StoreDamaged, StoreError, StoreFull, StoreReadonly
+from ctxmem.options import Durability
+from ctxmem.store.gate import Gate
+from ctxmem.store.preflight import DATA
+
+LmdbError = lmdb.Error
+Transaction: TypeAlias = Any  # lmdb has no type hints
+
+MAX_READERS = 512
+_LARGEST_MAP = 1 << 40
+_SMALLEST_MAP = 1 << 26
+_TERABYTE_STEP = 2  # a refused reservation is tried again at half the size
+_ROOM_LOW = 256 << 20  # grow before a transaction when less than this, or a quarter of the map, is left
+
+# lmdb's class -> ours, and what to do about it.
+_ERRORS: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
+    (lmdb.MapFullError, StoreFull, "the address space reserved for it is used up; raise Options.map_bytes"),
+    (lmdb.ReadersFullError, StoreBusy, f"more than {MAX_READERS} readers at once; close some"),
+    (lmdb.ReadonlyError, StoreReadonly, "it was opened for reading; open it without readonly=True"),
+    (lmdb.VersionMismatchError, StoreDamaged, "another version of LMDB wrote the file; restore it from a backup"),
+    (lmdb.InvalidError, StoreDamaged, "the file is not LMDB's; restore it from a backup"),
+    (lmdb.CorruptedError, StoreDamaged, "a page is not what was written; restore the store from a backup"),
+    (lmdb.PageNotFoundError, StoreDamaged, "a page is missing; restore the store from a backup"),
+    (lmdb.PanicError, StoreDamaged, "an earlier write failed half-way; close and open the store again"),
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def translate(exc: Exception, path: Path) -> StoreError:
+    """Our error for one of lmdb's; the caller raises it `from` that."""
+    for theirs, ours, remedy in _ERRORS:
+        if isinstance(exc, theirs):
+            return ours(f"{path}: {remedy} ({exc})")
+    code = getattr(exc, "code", None) or next((e for e in errno.errorcode if str(exc).endswith(os.strerror(e))), 0)
+    if code in _FULL or (code == errno.EIO and _is_full(path)):
+        return StoreFull(
+            f"{path}: the disk has no room; free some and call again, nothing of this call was written ({exc})"
+        )
+    if code == errno.EROFS:
+        return StoreReadonly(f"{path}: the file system is read-only; open with readonly=True ({exc})")
+    if code in (errno.EACCES, errno.EPERM):
+        return StoreReadonly(
+            f"{path}: this user may not write {DATA} and lock.mdb (readers need lock.mdb too); "
+            f"change the mode, or copy the store ({exc})"
+        )
+    if code in (errno.EAGAIN, errno.EBUSY):
+        return StoreBusy(
+            f"{path}: another process with the same process id has it open; "
+            f"containers that share a store must share the pid namespace ({exc})"
+        )
+    if "closed" in str(exc):
+        return StoreClosed(f"{path}: it was closed; open it again ({exc})")
+    return StoreError(f"{path}: {exc}")
+
+
+def is_map_full(exc: StoreError) -> bool:
+    """Whether an error says that the map, not the disk, is too small."""
+    return isinstance(exc.__cause__, lmdb.MapFullError)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the file system has next to nothing left: a short write is reported as an input/output error."""
+    try:
+        facts = os.statvfs(path)
+    except OSError:
+        return False
+    return facts.f_bavail * facts.f_frsize < 1 << 20 or not facts.f_favail
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn lmdb's errors into ours (I1)."""
+    try:
+        yield
+    except (lmdb.Error, OSError) as exc:
+        if isinstance(exc, StoreError):
+            raise
+        raise translate(exc, path) from exc
+
+
+class Environment:
+    """One open LMDB environment with its tables. Transactions are begun here and ended by whoever began them."""
+
+    def __init__(
+        self, path: Path, tables: Sequence[str], *, readonly: bool, durability: Durability, map_bytes: int
+    ) -> None:
+        self.path = path
+        self._names = tuple(tables)
+        self._flags: dict[str, Any] = {
+            "readonly": readonly,
+            "sync": durability != "unsafe",
+            "metasync": durability == "full",
+        }
+        self.gate = Gate()
+        self.tables: dict[str, Any] = {}
+        self.map_bytes = map_bytes or _LARGEST_MAP
+        self.growths = 0  # how often the map was resized
+        self._env: Any = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Map the file as it is now; the one before was closed. The caller is alone in this process."""
+        self._env = self._reserve(self.map_bytes)
+        self._open_tables()
+        self.map_bytes = self._env.info()["map_size"]
+
+    def _reserve(self, wanted: int) -> Any:
+        """Open with as much address space as the system gives: less under RLIMIT_AS or an overcommit bound."""
+        size = max(wanted, _SMALLEST_MAP)
+        while True:
+            try:
+                return lmdb.open(
+                    str(self.path),
+                    map_size=size,
+                    max_dbs=len(self._names) + 1,
+                    max_readers=MAX_READERS,
+                    mode=0o600,
+                    **self._flags,
+                )
+            except (lmdb.Error, MemoryError) as exc:
+                no_room = isinstance(exc, (MemoryError, lmdb.MemoryError)) or getattr(exc, "code", 0) == errno.ENOMEM
+                if no_room and size > _SMALLEST_MAP:
+                    size //= _TERABYTE_STEP
+                    continue
+                raise translate(exc, self.path) from exc
+
+    def _open_tables(self) -> None:
+        """Open every table; makes those that are missing unless opened for reading. The caller holds the write lock."""
+        with translated(self.path):
+            if self._flags["readonly"]:
+                self.tables = {name: self._env.open_db(name.encode(), create=False) for name in self._names}
+                return
+            self._env.reader_check()
+            with self._env.begin(write=True) as transaction:
+                self.tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in self._names}
+
+    @property
+    def head(self) -> int:
+        """The last committed transaction's id; 0.6 us."""
+        found: int = self._env.info()["last_txnid"]
+        return found
+
+    def begin(self, *, write: bool) -> Transaction:
+        """Open a transaction behind the gate; follows a map that another process has grown."""
+        self.gate.enter()
+        try:
+            return self._env.begin(write=write, buffers=True)
+        except lmdb.MapResizedError:
+            self.gate.leave()
+        except lmdb.Error as exc:
+            self.gate.leave()
+            raise translate(exc, self.path) from exc
+        except BaseException:
+            self.gate.leave()
+            raise
+        self.resize(0)
+        self.gate.enter()
+        try:
+            return self._env.begin(write=write, buffers=True)
+        except lmdb.Error as exc:
+            self.gate.leave()
+            raise translate(exc, self.path) from exc
+        except BaseException:
+            self.gate.leave()
+            raise
+
+    def end(self, transaction: Transaction, *, commit: bool) -> None:
+        """Commit or abort, and leave the gate whatever happens."""
+        try:
+            if commit:
+                transaction.commit()
+            else:
+                transaction.abort()
+        except lmdb.Error as exc:
+            raise translate(exc, self.path) from exc
+        finally:
+            self.gate.leave()
+
+    def has_room(self) -> bool:
+        """Whether the map has room for a usual transaction."""
+        info = self._env.info()
+        used: int = (info["last_pgno"] + 1) * self._env.stat()["psize"]
+        return used + min(_ROOM_LOW, self.map_bytes // 4) <= self.map_bytes
+
+    def resize(self, map_bytes: int) -> None:
+        """Set the size of the map (0: what another process has set), alone in this process (I2)."""
+        with self.gate.alone(), translated(self.path):
+            self._env.set_mapsize(map_bytes)
+            self.map_bytes = self._env.info()["map_size"]
+            self.growths += 1
+
+    def grow(self) -> None:
+        """Double the map.
+
+        Raises:
+            StoreFull: the system gives no more.
+        """
+        try:
+            self.resize(2 * self.map_bytes)
+        except StoreError as exc:
+            if isinstance(exc, (StoreBusy, StoreClosed)):
+                raise
+            raise StoreFull(
+                f"{self.path}: the map cannot grow beyond {self.map_bytes} bytes; raise the address space limit"
+            ) from exc
+
+    def copy(self, descriptor: int) -> None:
+        """Write a consistent copy into an open file, without free pages; other transactions go on."""
+        with translated(self.path):
+            self._env.copyfd(descriptor, compact=True)
+            os.fsync(descriptor)
+
+    def stats(self) -> dict[str, int]:
+        """Sizes in bytes, and the readers at work."""
+        with translated(self.path):
+            info, stat = self._env.info(), self._env.stat()
+            return {
+                "map_bytes": info["map_size"],
+                "used_bytes": (info["last_pgno"] + 1) * stat["psize"],
+                "file_bytes": (self.path / DATA).stat().st_size,
+                "readers": sum(1 for line in self._env.readers().splitlines()[1:] if line.strip()),
+                "transaction": info["last_txnid"],
+            }
+
+    def check_readers(self) -> int:
+        """Free the places of readers that died; how many there were."""
+        with translated(self.path):
+            found: int = self._env.reader_check()
+            return found
+
+    def copy_table(self, name: str, target: "Environment", batch_bytes: int) -> None:
+        """Append every entry of a table, values as they are stored, to an empty table of another environment."""
+        with (
+            translated(self.path),
+            self._env.begin(buffers=True) as source,
+            source.cursor(db=self.tables[name]) as entries,
+        ):
+            is_on = entries.first()
+            while is_on:
+                is_on = target.append_from(name, entries, batch_bytes)
+
+    def append_from(self, name: str, entries: Any, batch_bytes: int) -> bool:
+        """Append entries from a cursor in one transaction of about `batch_bytes`; whether the cursor has more."""
+        with translated(self.path), self._env.begin(write=True) as transaction:
+            written, is_on = 0, True
+            while is_on and written < batch_bytes:
+                key, value = entries.item()
+                if not transaction.put(bytes(key), bytes(value), append=True, db=self.tables[name]):
+                    raise StoreDamaged(
+                        f"{self.path}: table {name} is out of order at key {bytes(key).hex()}; run check"
+                    )
+                written += len(key) + len(value)
+                is_on = entries.next()
+        return is_on
+
+    def sync(self) -> None:
+        """Flush to disk, whatever the durability."""
+        with translated(self.path):
+            self._env.sync(True)  # noqa: FBT003 - lmdb's positional flag
+
+    def close(self) -> None:
+        """Unmap. No transaction may be open: the caller has seen to it."""
+        self._env.close()

@@ -1,0 +1,104 @@
+"""Locks between processes: one byte of a lock file for each thing that can be held.
+
+Owns the bytes of the file `lock` and what each means. The locks belong to an open file description: the kernel frees
+them when the last process that has it ends, however it ends, and a paused process keeps them. No time-outs, no pids.
+
+I1. One `LockFile` opens its file once, so locks taken through it never conflict with each other: threads of one process
+    need a lock of their own beside it.
+I2. A byte is taken or refused at once; whoever may wait sleeps between tries, so that Ctrl-C works.
+
+It does not know what the bytes protect. Where the platform has no such locks (other than Linux), `flock` on one
+file for each byte stands in; it has the same life time.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+
+# On disk: never renumber. Offsets in the lock file; two versions of ctxmem must agree on them.
+OPEN = 0  # shared by every open store, exclusive for compact
+CREATE = 1  # exclusive while the store is made
+WRITE = 2  # exclusive for one write transaction
+MAINTENANCE = 3  # exclusive for whoever seals or merges
+FIRST_SLOT = 16  # and up: one for each writer slot
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
+_HAS_OFD = sys.platform.startswith("linux") and hasattr(fcntl, "F_OFD_SETLK")
+_REFUSED = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
+
+
+class LockFile:
+    """The lock file of one store, opened once.
+
+    Not for several threads to take the same byte with: see I1. All calls are a system call or two, about 1 us.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self._path = path
+        self._flags = (os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY) | os.O_CLOEXEC
+        self._fd = os.open(path, self._flags, 0o600)
+        self._each: dict[int, int] = {}  # byte -> descriptor, where flock stands in
+
+    def take(self, byte: int, *, shared: bool = False) -> bool:
+        """Take a byte, or turn a shared hold into an exclusive one and back; False when somebody else is in the way."""
+        kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+        try:
+            if _HAS_OFD:
+                fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
+            else:
+                fcntl.flock(self._descriptor(byte), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as exc:
+            if exc.errno in _REFUSED:
+                return False
+            raise
+        return True
+
+    def wait(self, byte: int, *, shared: bool = False, timeout_s: float) -> bool:
+        """Take a byte, trying for `timeout_s` with sleeps of 0.1 to 5 ms between (I2); False when held throughout."""
+        if self.take(byte, shared=shared):
+            return True
+        until = time.monotonic() + timeout_s
+        pause_s = 0.0001
+        while time.monotonic() < until:
+            time.sleep(pause_s)
+            if self.take(byte, shared=shared):
+                return True
+            pause_s = min(2 * pause_s, 0.005)
+        return False
+
+    def release(self, byte: int) -> None:
+        """Give a byte back; nothing happens when it was not held."""
+        if _HAS_OFD:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+        elif byte in self._each:
+            os.close(self._each.pop(byte))
+
+    def is_held_elsewhere(self, byte: int) -> bool:
+        """Whether another open file description holds the byte, exclusively or shared."""
+        if _HAS_OFD:
+            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+            return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        if byte in self._each:
+            return False
+        free = self.take(byte)
+        if free:
+            self.release(byte)
+        return not free
+
+    def close(self) -> None:
+        """Close the file: frees every byte unless a forked child shares the description and lives."""
+        for descriptor in [*self._each.values(), self._fd]:
+            os.close(descriptor)
+        self._each.clear()
+        self._fd = -1
+
+    def _descriptor(self, byte: int) -> int:
+        """A descriptor of the byte's own file: flock knows only whole files."""
+        if byte not in self._each:
+            path = self._path.with_name(f"{self._path.name}.{byte}")
+            self._each[byte] = os.open(path, self._flags, 0o600)
+        return self._each[byte]

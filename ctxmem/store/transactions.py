@@ -1,0 +1,269 @@
+"""A snapshot, which reads, and a batch, which reads and writes: what the floors above know of the store.
+
+I1. Nothing handed out outlives the transaction: values and keys are copies, but for `view`.
+I2. A value is stored with its checksum and handed out without it; small tables are verified at each read.
+I3. A put that LMDB does not do raises: with `append=True` out of order it says False and stores nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from ctxmem.errors import StoreClosed, StoreDamaged, StoreError
+from ctxmem.store.environment import Environment, LmdbError, translate
+from ctxmem.store.tables import CRC_BYTES, UNCHECKED, is_sound, seal
+
+MAX_KEY_BYTES = 511
+
+
+def after(prefix: bytes) -> bytes | None:
+    """The first key after all that start with a prefix; None when there is none.
+
+    >>> after(b"ab"), after(b"a" + bytes([255])), after(b"")
+    (b'ac', b'b', None)
+    """
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+
+
+class Snapshot:
+    """One consistent state of the store, for as long as the `with` block lasts; keep it short, it pins old pages.
+
+    For one thread at a time. A point read costs about 1 us and its checksum 0.3 us a KB.
+    """
+
+    _is_write = False
+
+    def __init__(self, environment: Environment, opening: Callable[[], None], closed: Callable[[], None]) -> None:
+        self._environment = environment
+        self._tables: Mapping[str, Any] = {}
+        self._opening = opening
+        self._closed = closed
+        self._transaction: Any = None
+
+    def __enter__(self) -> "Snapshot":  # noqa: PYI034 - typing.Self is of 3.11
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(commit=False)
+
+    @property
+    def number(self) -> int:
+        """The id of the transaction that this state is the result of, or that this batch will be."""
+        found: int = self._reading().id()
+        return found
+
+    def get(self, table: str, key: bytes, *, verify: bool | None = None) -> bytes | None:
+        """The value, or None. `verify` forces or skips the checksum; by default it is checked but for the run tables.
+
+        Raises:
+            StoreDamaged: the value fails its checksum.
+        """
+        found = self._find(table, key)
+        return None if found is None else self._value(table, key, found, verify=verify)
+
+    def get_many(self, table: str, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The values in the order of the keys; None for each that is missing."""
+        return [self.get(table, key) for key in keys]
+
+    def view(self, table: str, key: bytes) -> memoryview | None:
+        """The value where it lies, neither copied nor verified: read-only, and valid inside the `with` block only."""
+        found = self._find(table, key)
+        return None if found is None else found[:-CRC_BYTES]
+
+    def scan(
+        self,
+        table: str,
+        start: bytes = b"",
+        stop: bytes | None = None,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        verify: bool | None = None,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Entries with start <= key < stop, in key order or from the last; the table must not change meanwhile."""
+        left = -1 if limit is None else limit
+        if not left:
+            return
+        try:
+            with self._reading().cursor(db=self._tables[table]) as cursor:
+                is_on = _place(cursor, start, stop, reverse=reverse)
+                move = cursor.prev if reverse else cursor.next
+                while is_on and left:
+                    key = bytes(cursor.key())
+                    if (key < start) if reverse else (stop is not None and key >= stop):
+                        return
+                    yield key, self._value(table, key, cursor.value(), verify=verify)
+                    left -= 1
+                    is_on = move()
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
+    def keys(self, table: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[bytes]:
+        """Keys alone, in order: values are neither copied nor verified."""
+        try:
+            with self._reading().cursor(db=self._tables[table]) as cursor:
+                is_on = _place(cursor, start, stop, reverse=False)
+                while is_on:
+                    key = bytes(cursor.key())
+                    if stop is not None and key >= stop:
+                        return
+                    yield key
+                    is_on = cursor.next()
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
+    def floor(self, table: str, key: bytes) -> tuple[bytes, bytes] | None:
+        """The entry with the largest key that is not above `key`."""
+        try:
+            with self._reading().cursor(db=self._tables[table]) as cursor:
+                is_on = cursor.set_range(key) if key else False
+                if is_on and cursor.key() != key:
+                    is_on = cursor.prev()
+                elif not is_on and key:
+                    is_on = cursor.last()
+                if not is_on:
+                    return None
+                found = bytes(cursor.key())
+                return found, self._value(table, found, cursor.value())
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
+    def last(self, table: str) -> tuple[bytes, bytes] | None:
+        """The entry with the largest key."""
+        return next(self.scan(table, reverse=True, limit=1), None)
+
+    def count(self, table: str) -> int:
+        """How many entries a table has; O(1)."""
+        try:
+            found: int = self._reading().stat(self._tables[table])["entries"]
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+        return found
+
+    def bytes_of(self, table: str) -> int:
+        """How many bytes the pages of a table fill; O(1)."""
+        try:
+            stat = self._reading().stat(self._tables[table])
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+        pages: int = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return pages * int(stat["psize"])
+
+    def unsound(self, table: str) -> Iterator[bytes]:
+        """The keys whose values fail their checksums: reads the whole table."""
+        try:
+            with self._reading().cursor(db=self._tables[table]) as cursor:
+                for key, value in cursor:
+                    if not is_sound(table, bytes(key), value):
+                        yield bytes(key)
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
+    def _reading(self) -> Any:
+        """The open transaction."""
+        if self._transaction is None:
+            raise StoreClosed("this snapshot or batch has ended; read inside its `with` block")
+        return self._transaction
+
+    def _find(self, table: str, key: bytes) -> Any:
+        """LMDB's own view of a value with its checksum."""
+        try:
+            return self._reading().get(key, db=self._tables[table])
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
+    def _value(self, table: str, key: bytes, found: memoryview, *, verify: bool | None = None) -> bytes:
+        """Copy a value out without its checksum (I1, I2)."""
+        if (table not in UNCHECKED if verify is None else verify) and not is_sound(table, key, found):
+            raise StoreDamaged(
+                f"{self._environment.path}: table {table}, key {key.hex()}: the value fails its checksum; "
+                "run check, and restore the store from a backup"
+            )
+        return bytes(found[:-CRC_BYTES])
+
+    def _translated(self, exc: Exception) -> StoreError:
+        return translate(exc, self._environment.path)
+
+    def _open(self) -> None:
+        self._opening()
+        try:
+            self._transaction = self._environment.begin(write=self._is_write)
+            self._tables = self._environment.tables
+        except BaseException:
+            self._closed()
+            raise
+
+    def _end(self, *, commit: bool) -> None:
+        transaction, self._transaction = self._transaction, None
+        try:
+            self._environment.end(transaction, commit=commit)
+        finally:
+            self._closed()
+
+
+class Batch(Snapshot):
+    """One write transaction: committed where its block ends, rolled back by an exception. Reads see its own writes."""
+
+    _is_write = True
+
+    def __enter__(self) -> "Batch":  # noqa: PYI034 - typing.Self is of 3.11
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(commit=kind is None)
+
+    def put(self, table: str, key: bytes, value: bytes, *, append: bool = False) -> None:
+        """Store a value. `append` is for a key above all others of its table: faster, and pages are filled.
+
+        Raises:
+            StoreError: LMDB did not store it: a key that is empty or longer than 511 bytes, or appended out of order.
+            StoreFull: no room; the whole batch is rolled back.
+        """
+        try:
+            done = self._reading().put(key, seal(table, key, value), append=append, db=self._tables[table])
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+        if not done:  # I3
+            raise StoreError(
+                f"{self._environment.path}: table {table}, key {key.hex()} was not stored: appended out of order"
+            )
+
+    def delete(self, table: str, key: bytes) -> bool:
+        """Delete an entry; whether there was one."""
+        try:
+            found: bool = self._reading().delete(key, db=self._tables[table])
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+        return found
+
+    def delete_range(
+        self, table: str, start: bytes = b"", stop: bytes | None = None, *, limit: int | None = None
+    ) -> int:
+        """Delete the entries with start <= key < stop, at most `limit`; how many there were."""
+        deleted = 0
+        try:
+            with self._reading().cursor(db=self._tables[table]) as cursor:
+                is_on = _place(cursor, start, stop, reverse=False)
+                while is_on and deleted != limit and (stop is None or bytes(cursor.key()) < stop):
+                    cursor.delete()
+                    deleted += 1
+                    is_on = bool(cursor.key())
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+        return deleted
+
+
+def _place(cursor: Any, start: bytes, stop: bytes | None, *, reverse: bool) -> bool:
+    """Put a cursor on the first entry of a range in the direction of travel; False when the table has none there."""
+    if not reverse:
+        return bool(cursor.set_range(start) if start else cursor.first())
+    if stop is not None and cursor.set_range(stop):
+        return bool(cursor.prev())
+    return bool(cursor.last())

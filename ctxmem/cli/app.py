@@ -33,11 +33,14 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"ctxmem.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return command_named(cmd_name) if cmd_name in COMMANDS else None
+
+
+def command_named(name: str) -> click.Command:
+    """Load one command by its name in `COMMANDS`."""
+    module = importlib.import_module(f"ctxmem.cli.{COMMANDS[name]}")
+    command: click.Command = getattr(module, f"{name}_command")
+    return command
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

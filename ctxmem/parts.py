@@ -63,7 +63,7 @@ class Filter:
         return (self.since is None or part.at_max >= self.since) and (self.until is None or part.at_min <= self.until)
 
     def choose(self, part: Part, forgotten: Uint16s, sessions: Sessions | None = None) -> OffsetSet | None:
-        """Return the segments of a part that pass and are not forgotten, None for all that it holds.
+        """Return the segments of a part that pass and are not forgotten, None for all; ids without one may be among them.
 
         Cost: the most selective condition first, nothing more once nothing is left.
         """

@@ -110,9 +110,7 @@ def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:
     for scope in sorted(scopes, key=lambda scope: (scope.part.at_max, scope.part.first), reverse=True):
         if len(best_at) == limit and (scope.part.at_max, scope.last_id) <= (best_at[-1], int(best_ids[-1])):
             continue
-        chosen = scope.chosen()
-        if chosen is None:
-            chosen = scope.part.present()
+        chosen = facets.intersect(scope.chosen(), scope.part.present())
         offsets = np.arange(scope.part.span) if chosen is None else facets.offsets_of(chosen)
         at = scope.part.at().take(offsets)
         if len(best_at) == limit:

@@ -1,0 +1,314 @@
+"""Records as bytes: MessagePack for shape, zstd for size. Owns both packages, and the layout of a record.
+
+I1. Bytes that reach disk start with a version; a reader refuses a version it does not know.
+I2. What is packed comes back equal, with lone surrogates, integers of any size and bytes; tuples come back as lists.
+I3. Packed bytes depend on the record alone, not on a dictionary or another record.
+I4. A stored record names the dictionary it needs; an older dictionary goes only when nothing names it.
+
+It does not know the store (whoever makes a `Codec` says where dictionaries are) and keeps no checksum: the store does.
+"""
+
+import hashlib
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgpack
+import zstandard
+
+from ctxmem.errors import BadInput, CorruptSegment, FormatMismatch
+from ctxmem.segment import Call, Record
+
+# On disk: never renumber.
+RECORD_VERSION = 1
+STORED_VERSION = 1
+_RAW, _ZSTD, _ZSTD_DICTIONARY = 0, 1, 2
+_BIG_INTEGER = 1  # MessagePack extension: hexadecimal digits
+_TEXT_HERE, _TEXT_IS_CONTENT, _TEXT_IS_FIRST_PART = 0, 1, 2
+
+_LEVEL = 3  # one record: 2-8 us; a higher level gains 2-3% and doubles the time
+_SMALLEST = 64  # bytes; below this a zstd header costs more than it saves
+_DICTIONARY_BYTES = 64 << 10
+_DICTIONARY_ID = struct.Struct(">I")
+DIGEST_BYTES = 16
+_NESTING = "is nested too deeply or holds a value that is not JSON, bytes or a tuple"
+
+
+def pack(value: Any) -> bytes:
+    """Pack a value of None, bool, int, float, str, bytes, lists, tuples and dicts.
+
+    Raises:
+        BadInput: anything else in it, or more than 500 levels.
+
+    >>> unpack(pack({"a": (1, 2**70, chr(0xD800))})) == {"a": [1, 2**70, chr(0xD800)]}
+    True
+    """
+    try:
+        packed: bytes = msgpack.packb(value, default=_extend, unicode_errors="surrogatepass")
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise BadInput(f"the value {_NESTING}: {exc}") from exc
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    """The value that `pack` was given, tuples as lists.
+
+    Raises:
+        CorruptSegment: the bytes are not of `pack`.
+    """
+    try:
+        return msgpack.unpackb(data, ext_hook=_extended, unicode_errors="surrogatepass", strict_map_key=False)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as exc:
+        raise CorruptSegment(f"{len(data)} bytes are not a packed value: {exc}") from exc
+
+
+def pack_record(record: Record) -> bytes:
+    """The packed record, its text left out where the message holds it. 3 us for 1 KB, most of it the message.
+
+    Raises:
+        BadInput: a value that cannot be stored; the record can then not be appended at all.
+    """
+    place = _text_place(record)
+    return pack(
+        (
+            RECORD_VERSION,
+            record.session,
+            record.kind,
+            record.role,
+            None if place else record.text,
+            place,
+            record.tokens,
+            record.at,
+            record.message,
+            record.shape,
+            record.group,
+            [(call.id, call.name, dict(call.arguments)) for call in record.calls],
+            record.call_id,
+            record.refs,
+            record.pinned,
+            record.facets,
+            record.extra,
+        )
+    )
+
+
+def unpack_record(data: bytes) -> Record:
+    """The record of packed bytes; 2-4 us.
+
+    Raises:
+        FormatMismatch: a newer layout.
+        CorruptSegment: not a record.
+    """
+    fields = unpack(data)
+    if not isinstance(fields, list) or len(fields) != 17:
+        if isinstance(fields, list) and fields and isinstance(fields[0], int) and fields[0] > RECORD_VERSION:
+            raise FormatMismatch(
+                f"a record has layout {fields[0]}, this ctxmem reads {RECORD_VERSION}; install a newer one"
+            )
+        raise CorruptSegment("the bytes are a value, but not a record")
+    (
+        _,
+        session,
+        kind,
+        role,
+        text,
+        place,
+        tokens,
+        at,
+        message,
+        shape,
+        group,
+        calls,
+        call_id,
+        refs,
+        pinned,
+        facets,
+        extra,
+    ) = fields
+    if place:
+        text = message["content"] if place == _TEXT_IS_CONTENT else message["content"][0]["text"]
+    return Record(
+        session=session,
+        kind=kind,
+        role=role,
+        text=text,
+        tokens=tokens,
+        at=at,
+        message=message,
+        shape=shape,
+        group=group,
+        calls=tuple([Call(*call) for call in calls]),
+        call_id=call_id,
+        refs=tuple(refs),
+        pinned=pinned,
+        facets=facets,
+        extra=extra,
+    )
+
+
+def content_digest(record: Record) -> bytes:
+    """Sixteen bytes that name what was said: equal for a retry, whatever its time, count or place.
+
+    Raises:
+        BadInput: a value that cannot be stored.
+    """
+    content = pack((record.kind, record.role, record.text, record.message, record.call_id))
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def train(samples: Sequence[bytes]) -> bytes | None:
+    """A dictionary from packed records, outside the interpreter's lock; None where they are too few to learn from.
+
+    About 0.1 s for 1 MB of samples.
+    """
+    try:
+        trained = zstandard.train_dictionary(_DICTIONARY_BYTES, list(samples), k=1024, d=8)
+    except zstandard.ZstdError:
+        return None
+    return trained.as_bytes()
+
+
+class Codec:
+    """Compresses single records, with the current dictionary where there is one, and reads whatever was written.
+
+    `fetch` gives a dictionary's bytes by its number, or None. Safe from any thread: contexts of zstd are kept for each.
+    """
+
+    def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
+        self._fetch = fetch
+        self._current: int | None = None
+        self._dictionaries: dict[int, zstandard.ZstdCompressionDict] = {}
+        self._mine = threading.local()
+
+    def use(self, dictionary: int | None) -> None:
+        """Compress with this dictionary from now on; None: with none."""
+        if dictionary is not None:
+            self._dictionary(dictionary)
+        self._current = dictionary
+
+    @property
+    def current(self) -> int | None:
+        """The dictionary in use."""
+        return self._current
+
+    def store(self, packed: bytes) -> bytes:
+        """Compress a packed record for the log; 2-8 us."""
+        current = self._current
+        method, body = _RAW, packed
+        if len(packed) >= _SMALLEST:
+            squeezed = self._compressor(current).compress(packed)
+            if len(squeezed) + 4 < len(packed):
+                method, body = (_ZSTD, squeezed) if current is None else (_ZSTD_DICTIONARY, squeezed)
+        number = _DICTIONARY_ID.pack(current) if method == _ZSTD_DICTIONARY and current is not None else b""
+        return b"".join((bytes((STORED_VERSION, method)), number, body))
+
+    def load(self, stored: bytes) -> bytes:
+        """The packed record of stored bytes; 1-2 us.
+
+        Raises:
+            FormatMismatch: stored by a newer ctxmem.
+            CorruptSegment: not a stored record, or its dictionary is missing.
+        """
+        if stored[:1] != bytes((STORED_VERSION,)):
+            raise FormatMismatch(f"stored record version {stored[:1].hex()}, this ctxmem reads {STORED_VERSION}")
+        method = stored[1] if len(stored) > 1 else -1
+        if method == _RAW:
+            return stored[2:]
+        if method == _ZSTD:
+            return self._expand(None, stored[2:])
+        if method == _ZSTD_DICTIONARY and len(stored) > 6:
+            return self._expand(_DICTIONARY_ID.unpack_from(stored, 2)[0], stored[6:])
+        raise CorruptSegment(f"stored record method {method} is not known")
+
+    def dictionary_of(self, stored: bytes) -> int | None:
+        """The number of the dictionary that stored bytes need (I4)."""
+        if len(stored) > 6 and stored[1] == _ZSTD_DICTIONARY:
+            found: int = _DICTIONARY_ID.unpack_from(stored, 2)[0]
+            return found
+        return None
+
+    def squeeze(self, data: bytes) -> bytes:
+        """Compress many records together, without a dictionary: for frames, which are read for years."""
+        squeezed: bytes = self._compressor(None).compress(data)
+        return squeezed
+
+    def expand(self, squeezed: bytes) -> bytes:
+        """The bytes given to `squeeze`.
+
+        Raises:
+            CorruptSegment: not of `squeeze`.
+        """
+        return self._expand(None, squeezed)
+
+    def _expand(self, number: int | None, data: bytes) -> bytes:
+        tools = self._tools()
+        expander = tools.get(("expand", number))
+        if expander is None:
+            expander = zstandard.ZstdDecompressor(dict_data=self._dictionary(number))
+            tools["expand", number] = expander
+        try:
+            expanded: bytes = expander.decompress(data)
+        except (zstandard.ZstdError, MemoryError) as exc:
+            raise CorruptSegment(f"{len(data)} compressed bytes do not expand: {exc}") from exc
+        return expanded
+
+    def _compressor(self, number: int | None) -> Any:
+        tools = self._tools()
+        compressor = tools.get(("compress", number))
+        if compressor is None:
+            compressor = zstandard.ZstdCompressor(
+                level=_LEVEL, dict_data=self._dictionary(number), write_checksum=False
+            )
+            tools["compress", number] = compressor
+        return compressor
+
+    def _tools(self) -> dict[tuple[str, int | None], Any]:
+        """This thread's contexts: zstd's are not for two threads at once."""
+        tools: dict[tuple[str, int | None], Any] | None = getattr(self._mine, "tools", None)
+        if tools is None:
+            tools = self._mine.tools = {}
+        return tools
+
+    def _dictionary(self, number: int | None) -> Any:
+        """A dictionary ready for use; None for none.
+
+        Raises:
+            CorruptSegment: it is not in the store.
+        """
+        if number is None:
+            return None
+        found = self._dictionaries.get(number)
+        if found is None:
+            data = self._fetch(number)
+            if data is None:
+                raise CorruptSegment(f"dictionary {number} is missing; run check, and restore the store from a backup")
+            found = zstandard.ZstdCompressionDict(data)
+            found.precompute_compress(level=_LEVEL)
+            self._dictionaries[number] = found
+        return found
+
+
+def _text_place(record: Record) -> int:
+    """Where in the message the text stands already."""
+    content = record.message.get("content") if record.message is not None else None
+    if isinstance(content, str):
+        return _TEXT_IS_CONTENT if content == record.text else _TEXT_HERE
+    if isinstance(content, (list, tuple)) and content and isinstance(content[0], dict):
+        first = content[0].get("text")
+        return _TEXT_IS_FIRST_PART if isinstance(first, str) and first == record.text else _TEXT_HERE
+    return _TEXT_HERE
+
+
+def _extend(value: Any) -> Any:
+    """What MessagePack cannot say by itself: integers beyond 64 bits."""
+    if isinstance(value, int):
+        return msgpack.ExtType(_BIG_INTEGER, format(value, "x").encode())
+    raise TypeError(f"{type(value).__name__} is not a value that can be stored")
+
+
+def _extended(code: int, data: bytes) -> Any:
+    """The value of an extension."""
+    if code == _BIG_INTEGER:
+        return int(data, 16)
+    raise ValueError(f"extension {code} is not known")

@@ -1,0 +1,199 @@
+"""Writer slots: how several processes append to one store without asking each other for ids.
+
+I1. A slot is held by a lock of the lock file, for life: the kernel frees it at death, and a paused process keeps it.
+I2. A claim record says how far the slot's owner has come: epoch, blocks of ids, next id. Who takes a free slot raises
+    the epoch and goes on in the unfinished block.
+I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
+I4. Ids of a slot rise, but for nothing: an id that a commit has covered is never given again, since `next` is committed
+    with it. Ids that no commit covered are given again by the next owner.
+"""
+
+import os
+import socket
+from dataclasses import dataclass, replace
+from struct import Struct
+
+from ctxmem import codec
+from ctxmem.errors import StoreBusy, StoreError, StoreFull, WriterFenced
+from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.store.locks import FIRST_SLOT
+
+# On disk: never renumber.
+SLOTS = 16
+_NEXT_BLOCK = b"next_block"
+_BLOCK_SEGMENTS = b"block_segments"
+_COUNTER = Struct(">I")
+_LAST_ID = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is stored of a slot: `blocks` in the order of use, `next_id` in the first of them or just behind it."""
+
+    epoch: int
+    blocks: tuple[int, ...]
+    next_id: int
+    pid: int
+    host: str
+
+
+def read(snapshot: Snapshot, slot: int) -> Claim | None:
+    """The claim record of a slot, or None."""
+    value = snapshot.get("claims", bytes((slot,)))
+    if value is None:
+        return None
+    epoch, blocks, next_id, pid, host = codec.unpack(value)
+    return Claim(epoch, tuple(blocks), next_id, pid, host)
+
+
+def _write(batch: Batch, slot: int, claim: Claim) -> None:
+    value = codec.pack([claim.epoch, claim.blocks, claim.next_id, claim.pid, claim.host])
+    batch.put("claims", bytes((slot,)), value)
+
+
+def block_segments(snapshot: Snapshot) -> int | None:
+    """How many ids a block of this store has; None before the first claim."""
+    value = snapshot.get("meta", _BLOCK_SEGMENTS)
+    return None if value is None else int(_COUNTER.unpack(value)[0])
+
+
+class Slot:
+    """The slot of this process's writer. Not thread-safe: the log calls it under its own locks."""
+
+    def __init__(self, store: Store, number: int, claim: Claim, size: int) -> None:
+        self._store = store
+        self.number = number
+        self.epoch = claim.epoch
+        self._size = size
+        self._blocks = list(claim.blocks)  # those not used up, in order of use
+        self._next_id = claim.next_id
+        self._skip_full()
+
+    @staticmethod
+    def claim(store: Store, size: int) -> "Slot":
+        """Take a free slot, one that was used before if there is one; one commit.
+
+        Parameters:
+            size: ids of a block, where this store has no block yet.
+
+        Raises:
+            StoreBusy: all 16 are held by live processes.
+        """
+        assert store.locks is not None  # a writer's store has its lock file
+        for number in range(SLOTS):
+            if store.locks.take(FIRST_SLOT + number):
+                try:
+                    return store.write(lambda batch, number=number: _claim(store, batch, number, size))  # type: ignore[misc]
+                except BaseException:
+                    store.locks.release(FIRST_SLOT + number)
+                    raise
+        raise StoreBusy(f"{store.path}: all {SLOTS} writer slots are taken; close a writer or open with readonly=True")
+
+    def take_id(self) -> int | None:
+        """The next id; None when the blocks are used up and `extend` must come first."""
+        if not self._blocks:
+            return None
+        segment_id = self._next_id
+        self._next_id += 1
+        self._skip_full()
+        return segment_id
+
+    def extend(self, batch: Batch) -> int:
+        """Reserve one more block in the caller's transaction; give it to `extended` when that is committed."""
+        claim = self.verify(batch)
+        block = _reserve(batch, self._size)
+        _write(batch, self.number, replace(claim, blocks=(*claim.blocks, block)))
+        return block
+
+    def extended(self, block: int) -> None:
+        """Note that a reserved block is committed."""
+        self._blocks.append(block)
+        if len(self._blocks) == 1:
+            self._next_id = block * self._size
+
+    def verify(self, batch: Batch) -> Claim:
+        """The claim as committed.
+
+        Raises:
+            WriterFenced: another process has taken the slot over (I3).
+        """
+        claim = read(batch, self.number)
+        if claim is None or claim.epoch != self.epoch:
+            raise WriterFenced(f"another process took over writer slot {self.number}; open the store again")
+        return claim
+
+    def advance(self, batch: Batch, last_id: int) -> int | None:
+        """Note that ids up to `last_id` are used. Reserves a block when the last is half full, and names it."""
+        claim = self.verify(batch)
+        blocks = list(claim.blocks)
+        while blocks and blocks[0] != last_id // self._size:
+            blocks.pop(0)
+        if not blocks:
+            raise StoreError(f"id {last_id} is in no block of writer slot {self.number}; nothing was written")
+        is_half_full = last_id % self._size >= self._size // 2
+        spare = _reserve(batch, self._size) if len(blocks) == 1 and is_half_full else None
+        if spare is not None:
+            blocks.append(spare)
+        _write(batch, self.number, replace(claim, blocks=tuple(blocks), next_id=last_id + 1))
+        return spare
+
+    def release(self) -> None:
+        """Give the slot back for the next writer."""
+        if self._store.locks is not None:
+            self._store.locks.release(FIRST_SLOT + self.number)
+
+    def _skip_full(self) -> None:
+        """Go on to the next block when the first is used up."""
+        while self._blocks and self._next_id >= (self._blocks[0] + 1) * self._size:
+            self._blocks.pop(0)
+            if self._blocks:
+                self._next_id = self._blocks[0] * self._size
+
+
+def _claim(store: Store, batch: Batch, number: int, size: int) -> Slot:
+    """Raise the epoch of a slot whose lock is in hand, or make its claim (I2)."""
+    stored = batch.get("meta", _BLOCK_SEGMENTS)
+    if stored is None:
+        batch.put("meta", _BLOCK_SEGMENTS, _COUNTER.pack(size))
+    else:
+        size = _COUNTER.unpack(stored)[0]
+    before = read(batch, number)
+    pid, host = os.getpid(), socket.gethostname()
+    if before is None:
+        block = _reserve(batch, size)
+        claim = Claim(1, (block,), block * size, pid, host)
+    else:
+        claim = replace(before, epoch=before.epoch + 1, pid=pid, host=host)
+    _write(batch, number, claim)
+    return Slot(store, number, claim, size)
+
+
+def _reserve(batch: Batch, size: int) -> int:
+    """The next block of the store."""
+    value = batch.get("meta", _NEXT_BLOCK)
+    block = 0 if value is None else int(_COUNTER.unpack(value)[0])
+    if (block + 1) * size - 1 > _LAST_ID:
+        raise StoreFull("all 2^32 ids of this store are given; start a new store")
+    batch.put("meta", _NEXT_BLOCK, _COUNTER.pack(block + 1))
+    return block
+
+
+def check(snapshot: Snapshot) -> list[str]:
+    """What is wrong with the claims: a block held twice or never reserved, a next id outside its block."""
+    found: list[str] = []
+    owners: dict[int, int] = {}
+    value = snapshot.get("meta", _NEXT_BLOCK)
+    reserved = 0 if value is None else _COUNTER.unpack(value)[0]
+    size = block_segments(snapshot) or 1
+    for slot in range(SLOTS):
+        claim = read(snapshot, slot)
+        if claim is None:
+            continue
+        for block in claim.blocks:
+            if owners.setdefault(block, slot) != slot:
+                found.append(f"block {block} is claimed by slots {owners[block]} and {slot}")
+            if block >= reserved:
+                found.append(f"slot {slot} claims block {block}, and only {reserved} were reserved")
+        if claim.blocks and not claim.blocks[0] * size <= claim.next_id <= (claim.blocks[0] + 1) * size:
+            found.append(f"slot {slot}: next id {claim.next_id} is outside block {claim.blocks[0]}")
+    return found

@@ -10,11 +10,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ctxmem.cli.demo.shelf import PAGE_LINES, Shelf
 
 _LONGEST_ANSWER_CHARS = 100
+_TRIED_FILES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +33,23 @@ def questions(shelf: Shelf, seen: Sequence[str], count: int, seed: int = 7) -> l
     """Choose questions spread evenly over the files read, the same for the same files. Cost: O(count) files parsed."""
     rng = random.Random(seed)  # noqa: S311 - which questions are asked is no secret
     found: list[Question] = []
-    kinds = [_docstrings, _constants, _methods]
     bounds = [len(seen) * n // count for n in range(count + 1)]
     for number, (low, high) in enumerate(itertools.pairwise(bounds)):
-        slot = rng.sample(list(seen[low:high]), high - low)
-        kind = kinds[number % len(kinds)]
-        found += next(([one[0]] for one in (_from(kind, shelf, path, rng) for path in slot[:12]) if one), [])
+        slot = rng.sample(list(seen[low:high]), high - low)[:_TRIED_FILES]
+        kinds = _KINDS[number % len(_KINDS) :] + _KINDS[: number % len(_KINDS)]
+        asked = (question for kind in kinds for path in slot for question in _from(kind, shelf, path, rng))
+        found += itertools.islice(asked, 1)
     return found
 
 
-def _from(
-    kind: Callable[[ast.Module, str], Iterator[Question]], shelf: Shelf, path: str, rng: random.Random
-) -> list[Question]:
-    """All questions of one kind about a file, shuffled; none where it does not parse."""
+def _from(kind: "_Kind", shelf: Shelf, path: str, rng: random.Random) -> list[Question]:
+    """All questions of one kind about a file, shuffled; none where it does not parse, or is written in a rarer way."""
+    text = "".join(shelf.lines(path))
     try:
-        tree = ast.parse("".join(shelf.lines(path)))
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return []
-    found = list(kind(tree, path))
+    found = [question for question in kind(tree, path) if question.find(text) == question.right]
     rng.shuffle(found)
     return found
 
@@ -65,7 +65,7 @@ def _docstrings(tree: ast.Module, path: str) -> Iterator[Question]:
         if isinstance(node, ast.FunctionDef) and _on_one_page(node):
             said = _first_line(node)
             if said:
-                pattern = rf'def {node.name}\((?:[^"]|"(?!""))*?:\s*r?"""\\?\s*([^\n]*?)\s*(?:"""|\n)'
+                pattern = rf'(?m)^def {node.name}\((?:[^"]|"(?!""))*?:\s*r?"""\\?\s*([^\n]*?)\s*(?:"""|\n)'
                 yield Question(
                     asks=f"What does the docstring of {node.name} in {path} say first?",
                     query=f"def {node.name} {_stem(path)}",
@@ -98,7 +98,7 @@ def _constants(tree: ast.Module, path: str) -> Iterator[Question]:
                 )
 
 
-def _methods(tree: ast.Module, path: str) -> Iterator[Question]:
+def _bases(tree: ast.Module, path: str) -> Iterator[Question]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.bases and _on_one_page(node) and not node.keywords:
             right = ", ".join(ast.unparse(base) for base in node.bases)
@@ -112,6 +112,10 @@ def _methods(tree: ast.Module, path: str) -> Iterator[Question]:
                         rf"(?m)^class {node.name}\(([^)]*)\):", lambda text: re.sub(r"\s*,\s*", ", ", text.strip())
                     ),
                 )
+
+
+_Kind: TypeAlias = Callable[[ast.Module, str], Iterator[Question]]
+_KINDS: list[_Kind] = [_docstrings, _constants, _bases]
 
 
 def _stem(path: str) -> str:

@@ -46,7 +46,7 @@ class Shelf:
             "read_file": self.read_file,
             "grep": self.grep,
         }
-        self._lines = lru_cache(maxsize=16)(self._read)
+        self._lines = lru_cache(maxsize=256)(self._read)
 
     def run(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """Run one tool call: (its answer, whether it failed), as an agent's loop would."""

@@ -243,7 +243,15 @@ def _without_empty(result: Json) -> Json:
     return result
 
 
-def write(kind: str, parts: Sequence[Part], calls: Sequence[Call], call_id: str, *, is_error: bool) -> tuple[Json, ...]:
+def write(
+    kind: str,
+    parts: Sequence[Part],
+    calls: Sequence[Call],
+    call_id: str,
+    call_name: str = "",  # noqa: ARG001 -- one signature for all shapes
+    *,
+    is_error: bool = False,
+) -> tuple[Json, ...]:
     """Write the blocks of a message from neutral parts; what the role cannot hold becomes its label."""
     if kind == "tool":
         texts_only = all(isinstance(part, Text) for part in parts)
@@ -273,11 +281,18 @@ def spare(kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
     return (_text_block(SYSTEM_HEADING + text),) if text.strip() else ()
 
 
-def count_part(kind: str, part: Json) -> int:  # noqa: ARG001 -- one signature for all shapes
-    """Count one block."""
-    tally = Tally()
-    _count_block(tally, part)
+def count_parts(parts: Sequence[Json]) -> int:
+    """Count the blocks of one message with its framing."""
+    tally = Tally(MESSAGE_TOKENS)
+    for block in parts:
+        _count_block(tally, block)
     return tally.tokens
+
+
+def count_message(message: Json) -> int:
+    """Count one message of a payload."""
+    value = message["content"]
+    return count_parts([_text_block(value)] if isinstance(value, str) else value)
 
 
 def copy_of(parts: Sequence[Json]) -> Callable[[Json], Json]:

@@ -283,7 +283,15 @@ def _mapped(raw: RawCall, call_id: str | None) -> Json:
     return entry
 
 
-def write(kind: str, parts: Sequence[Part], calls: Sequence[Call], call_id: str, *, is_error: bool) -> tuple[Json, ...]:
+def write(
+    kind: str,
+    parts: Sequence[Part],
+    calls: Sequence[Call],
+    call_id: str,
+    call_name: str = "",  # noqa: ARG001 -- one signature for all shapes
+    *,
+    is_error: bool = False,
+) -> tuple[Json, ...]:
     """Write a message of this shape from neutral parts; what the role cannot hold becomes its label."""
     if kind == "tool":
         prefix = ERROR_PREFIX if is_error else ""
@@ -301,7 +309,7 @@ def write(kind: str, parts: Sequence[Part], calls: Sequence[Call], call_id: str,
 def spare(kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
     """Write the user's message that carries a result's images, since role `tool` holds text only."""
     images = [part for part in parts if isinstance(part, Image)] if kind == "tool" else []
-    return write("user", [Text(IMAGES_HEADING), *images], (), "", is_error=False) if images else ()
+    return write("user", [Text(IMAGES_HEADING), *images], (), "") if images else ()
 
 
 def _wire_call(call: Call) -> Json:
@@ -315,9 +323,14 @@ def _wire_part(part: Part) -> Json:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def count_part(kind: str, part: Json) -> int:  # noqa: ARG001 -- one signature for all shapes
-    """Count one wire message."""
-    return tally_of(part).tokens
+def count_parts(parts: Sequence[Json]) -> int:
+    """Count wire messages with their framing."""
+    return sum(tally_of(part).tokens for part in parts)
+
+
+def count_message(message: Json) -> int:
+    """Count one message of a payload."""
+    return tally_of(message).tokens
 
 
 def copy_of(parts: Sequence[Json]) -> Callable[[Json], Json]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ctxmem.errors import BadInput, BadMessage
 from ctxmem.models import Model
-from ctxmem.providers import anthropic, openai
+from ctxmem.providers import anthropic, gemini, openai, responses
 from ctxmem.providers.neutral import (
     MESSAGE_TOKENS,
     NO_RESULT,
@@ -32,7 +32,7 @@ _ORPHAN = "[result of call {}, which is not in this conversation]"
 _FILLERS_TOKENS = 2 * (MESSAGE_TOKENS + 6)  # [earlier context pruned] and [continue]
 
 
-SHAPES: Mapping[str, Any] = {"openai": openai, "anthropic": anthropic}
+SHAPES: Mapping[str, Any] = {shape.SHAPE: shape for shape in (openai, responses, anthropic, gemini)}
 
 
 def parse(message: Any, *, prefer: str = "openai") -> list[Draft]:
@@ -60,10 +60,16 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
     Raises:
         BadMessage: none does.
     """
-    if "choices" in message:
-        return "openai"
+    if shape := _shape_of_reply(message):
+        return shape
     role = message.get("role")
-    if role in _OPENAI_ROLES:
+    if role in {"tool", "function"}:
+        return "openai"
+    content = message.get("content")
+    kinds = {part.get("type") for part in content if isinstance(part, dict)} if isinstance(content, list) else set()
+    if kinds & responses.PARTS:
+        return "openai-responses"
+    if role in {"system", "developer"}:
         return "openai"
     if role not in {"user", "assistant"}:
         shown = "missing" if role is None else repr(role)
@@ -72,8 +78,6 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
         return "openai"
     if message.keys() & _ANTHROPIC_FIELDS:
         return "anthropic"
-    content = message.get("content")
-    kinds = {part.get("type") for part in content if isinstance(part, dict)} if isinstance(content, list) else set()
     if kinds & _OPENAI_PARTS:
         return "openai"
     if kinds - {"text"}:
@@ -81,7 +85,21 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
     return prefer if prefer in {"openai", "anthropic"} else "openai"
 
 
-_OPENAI_ROLES = frozenset({"system", "developer", "tool", "function"})
+def _shape_of_reply(message: Json) -> str | None:
+    """Recognise whole replies, and items that have no role."""
+    kind = message.get("type")
+    if "choices" in message:
+        return "openai"
+    if "candidates" in message or "parts" in message:
+        return "gemini"
+    if "output" in message or (isinstance(kind, str) and "role" not in message):
+        return "openai-responses"
+    if kind != "message":
+        return None
+    is_reply = isinstance(message.get("usage"), dict) or "stop_reason" in message
+    return "anthropic" if is_reply else "openai-responses"
+
+
 _OPENAI_FIELDS = frozenset(
     {"tool_calls", "function_call", "refusal", "audio", "name", "annotations", *openai.REASONING}
 )
@@ -95,6 +113,12 @@ def result_message(provider: str, call_id: str, content: Any, *, error: bool = F
     `content` is text, or a list of the provider's blocks or parts, or any JSON, which is written as text.
     """
     value = content if isinstance(content, str) else plain(content, "content")
+    if provider == "openai-responses":
+        return {
+            "type": "function_call_output",
+            "call_id": call_id,
+            "output": value if isinstance(value, str) else dumps(value),
+        }
     is_blocks = isinstance(value, list) and value and all(isinstance(b, dict) and "type" in b for b in value)
     body = value if isinstance(value, str) or is_blocks else dumps(value)
     if provider == "anthropic":
@@ -127,6 +151,7 @@ class Renderer:
         text: str | None = None,
         thinking: bool = True,
         images: str | None = None,
+        call_name: str = "",
         as_text: bool = False,
     ) -> Unit:
         """Render one segment.
@@ -139,6 +164,7 @@ class Renderer:
             text: takes the place of the content (a stub, a shortened result); calls are kept.
             thinking: False leaves reasoning out.
             images: not None: every image becomes `[image 1024x768, <images>]`, e.g. "#12".
+            call_name: the function that a result answers; only Gemini asks for it.
             as_text: a result whose call is not in the prompt, as a user's text.
         """
         if record.kind == "tool" and as_text:
@@ -155,7 +181,8 @@ class Renderer:
         is_error = bool(record.extra.get("error")) and text is None
         content = self._parts(record, text, images)
         tokens = record.tokens if whole else 0
-        return self._written(kind, content, calls, result_id, is_error=is_error, tokens=tokens)
+        named = call_name or str((record.message or {}).get("name") or "")
+        return self._written(kind, content, calls, result_id, named, is_error=is_error, tokens=tokens)
 
     def _parts(self, record: Record, text: str | None, images: str | None) -> list[Part]:
         """Give the content of a record as neutral parts, replaced or with its images labelled where asked."""
@@ -170,22 +197,23 @@ class Renderer:
         content: Sequence[Part],
         calls: Sequence[Call] = (),
         call_id: str = "",
+        call_name: str = "",
         *,
         is_error: bool = False,
         tokens: int = 0,
     ) -> Unit:
-        parts = self._shape.write(kind, content, calls, call_id, is_error=is_error)
+        parts = self._shape.write(kind, content, calls, call_id, call_name, is_error=is_error)
         return self._unit(kind, parts, self._shape.spare(kind, content), tokens)
 
     def _unit(self, kind: str, parts: Sequence[Json], spare: Sequence[Json], tokens: int) -> Unit:
         """Close a unit; `tokens` 0: count it."""
         sent = tuple(sendable(part) for part in parts)
-        counted = tokens or MESSAGE_TOKENS + sum(self._shape.count_part(kind, part) for part in (*sent, *spare))
+        counted = tokens or self._shape.count_parts([*sent, *spare])
         return Unit(kind, sent, self._shape.copy_of(sent), counted, tuple(sendable(part) for part in spare))
 
-    def closed(self, call_id: str) -> Unit:
-        """Render the placeholder result of an open call, by its wire id."""
-        return self._written("tool", [Text(NO_RESULT)], (), call_id)
+    def closed(self, call_id: str, call_name: str = "") -> Unit:
+        """Render the placeholder result of an open call, by its wire id and its function's name."""
+        return self._written("tool", [Text(NO_RESULT)], (), call_id, call_name)
 
     def text(self, text: str, role: str = "user") -> Unit:
         """Render a text of ours (ledger, recall) as a message of that role."""

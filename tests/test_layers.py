@@ -233,6 +233,9 @@ def test_no_module_has_a_name_that_says_nothing():
 # --- the checker itself ----------------------------------------------------------------------------------------
 
 
+SAMPLE_FLOORS = [["errors"], ["tokens", "terms", "query"], ["providers"], ["store"], ["memory"], ["cli"]]
+
+
 @pytest.fixture
 def tree(tmp_path):
     """Write a small package from {path: source} and return what the checker says of it."""
@@ -242,7 +245,7 @@ def tree(tmp_path):
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(source)
-        return violations(tmp_path, sideways=set(sideways))
+        return violations(tmp_path, SAMPLE_FLOORS, set(sideways))
 
     return check
 

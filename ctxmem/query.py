@@ -93,8 +93,8 @@ def parse(text: str) -> Query:
         BadQuery: the text is longer than `MAX_CHARS`, or holds nothing to look for (only stop words, operators or
             exclusions), or a prefix is too short.
 
-    >>> parse('login +error -debug "not found" auth*').required
-    ('error', 'found')
+    >>> parse('login +error -debug "disk full" auth*').required
+    ('error', 'disk', 'full')
     >>> parse("the").should
     Traceback (most recent call last):
     ...

@@ -1,63 +1,77 @@
 """Score segments for a query: pure integer arithmetic over plain arrays, the same for the searcher and the oracle.
 
-The formula, in full (all divisions are floor divisions of integers):
+The whole formula; every division is a floor division of integers:
 
-    impact(tf, length) = clip(round(256 tf / (tf + K1 (1 - B + B length / PIVOT))), 1, 255)         one byte a posting
-    idf(n, df)         = round(4096 ln(1 + (n - df + 0.5) / (df + 0.5)))
-    own score          = sum over terms of idf * impact                                               plain BM25
+    norm(length)     = 3 (32 + length)                                  BM25's k1 (1 - b + b length / pivot) in 1/160,
+                                                                        with k1 1.8, b 2/3, pivot 64 words
+    impact(tf, len)  = clip((40960 tf + d / 2) / d, 1, 255), d = 160 tf + norm(len)         one byte of each posting
+    idf(n, df)       = max(1, round(4096 ln(1 + (n - df + 0.5) / (df + 0.5))))
+    own(s)           = sum over terms t of idf(t) impact(s, t)                              plain BM25, in 1/256 / 4096
 
-Conversation-aware: the pool is the `max(POOL, limit)` best by (own score, newest id). The rows are the pool and the
-segments at distance 1 and 2 of each in its session. `rerank` scores the rows.
+Conversation-aware, for a query's ranked terms (BM25 alone knows no neighbour):
 
+    pool             = the max(POOL, limit) best by (own, newest id first) of those that match
+    rows             = the pool, and the segments 1 and 2 before and after each of them in its session
+    odds(s, t)       = 4096 impact / (256 - impact)                     0 where the term is absent, or s is no row
+    sum(s, t)        = 4 odds(s, t) + odds of t in the segments 1 and 2 before and after s
+    x(s, t)          = 65536 sum / (sum + 16384)
+    alone(s)         = sum over t of idf(t) x(s, t)
+    session(s)       = sum over t of idf(t) max of x(r, t) over the rows r of its session           0 without a session
+    score(s)         = (alone(s) + session(s) 3 / 8) / 256              in the units of own(s)
+
+An impact of 256 x says that a fraction x of what a term can say is said, so x / (1 - x) is a count normalised by
+length, and counts of neighbours may be added. That is why the odds are summed, and not the scores.
+
+Invariants:
+I1. Of floating-point numbers only `idf` reaches a score, rounded to 1/4096.
+I2. The vectorised functions equal the scalar ones, element by element.
 Does not know: the index, texts, where the numbers come from.
 """
 
-from typing import Any
+import math
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-K1 = 1.2  # saturation of a term's count. On disk: impacts are stored, never change.
-B = 0.5  # how much a length counts. On disk: the same.
-PIVOT = 64  # length, in terms, at which a segment is neither long nor short. On disk: the same.
-MAX_TF = 255
-POOL = 200
-REACH = 2  # turns before and after a segment that speak for it
+MAX_TF = 255  # a larger count says no more
+POOL = 200  # segments taken over from plain BM25, at least
+REACH = 2  # segments before and after one that speak for it
 
-Int64s = npt.NDArray[np.int64]
-Array = npt.NDArray[Any]
+Int64s: TypeAlias = "npt.NDArray[np.int64]"
+Array: TypeAlias = "npt.NDArray[Any]"
 
+# On disk: impacts are stored with the postings; never change these three.
+_TF_UNIT = 160
+_NORM_BASE = 32
+_NORM_STEP = 3
 
-def _impact_table() -> Array:
-    """uint8[MAX_TF + 1, 1025]: by count and by length in steps, see `impacts`."""
-    tf = np.arange(MAX_TF + 1, dtype=np.float64)[:, None]
-    length = np.arange(1025, dtype=np.float64)[None, :]
-    raw = 256 * tf / (tf + K1 * (1 - B + B * length / PIVOT))
-    table = np.clip(np.rint(raw), 1, 255).astype(np.uint8)
-    table[0] = 0
-    return table
-
-
-_IMPACTS = _impact_table()
-_ODDS = np.array([i * 4096 // (256 - i) for i in range(256)], dtype=np.int64)
+_ODDS = np.array([4096 * i // (256 - i) for i in range(256)], np.int64)
 
 
 def impact(tf: int, length: int) -> int:
-    """Return what one term's count says about a segment of that length, 1 to 255; 0 where the count is 0.
+    """Return what one term's count says about a segment of that length in words, 1 to 255; 0 where the count is 0.
 
-    >>> impact(1, 64), impact(3, 64), impact(1, 640)
-    (116, 183, 34)
+    >>> impact(1, 64), impact(3, 64), impact(1, 6400)
+    (91, 160, 2)
     """
-    return int(_IMPACTS[min(tf, MAX_TF), min(length, 1024)])
+    if tf <= 0:
+        return 0
+    count = min(tf, MAX_TF) * _TF_UNIT
+    whole = count + _NORM_STEP * (_NORM_BASE + length)
+    return max(1, min(255, (256 * count + whole // 2) // whole))
 
 
 def impacts(tf: Array, length: Array) -> npt.NDArray[np.uint8]:
-    """Return `impact` of arrays, elementwise and equal to it.
+    """Return `impact` of arrays, elementwise and equal to it (I2); counts of 0 are not allowed here.
 
     >>> impacts(np.array([1, 3]), np.array([64, 64]))
-    array([116, 183], dtype=uint8)
+    array([ 91, 160], dtype=uint8)
     """
-    found: npt.NDArray[np.uint8] = _IMPACTS[np.minimum(tf, MAX_TF), np.minimum(length, 1024)]
+    count = np.minimum(tf, MAX_TF).astype(np.int32) * np.int32(_TF_UNIT)
+    whole = count + np.int32(_NORM_STEP) * (np.asarray(length).astype(np.int32) + np.int32(_NORM_BASE))
+    raw = ((count << 8) + (whole >> 1)) / whole  # its floor is exact: both are whole numbers below 2^26
+    found: npt.NDArray[np.uint8] = np.clip(raw, 1, 255).astype(np.uint8)
     return found
 
 
@@ -67,22 +81,49 @@ def idf(n: int, df: int) -> int:
     >>> idf(1000, 1), idf(1000, 1000)
     (26637, 2)
     """
-    return max(1, round(4096 * float(np.log1p((n - df + 0.5) / (df + 0.5)))))
+    return max(1, round(4096 * math.log1p((n - df + 0.5) / (df + 0.5))))
 
 
 def rerank(own: Array, weights: Int64s, neighbours: Array, sessions: Array) -> Int64s:
-    """Return the conversation-aware score of each row.
+    """Return the conversation-aware score of each row, as the module's docstring defines it.
 
     Args:
-        own: uint8[n, t], impact of each query term in each row, 0 where absent.
+        own: uint8[n, t], impact of each ranked term in each row, 0 where absent.
         weights: int64[t], idf of each term.
         neighbours: int[n, 4], rows at distance -1, +1, -2, +2 in the same session; -1: none, or not a row.
-        sessions: int[n], number of each row's session; 0: none, such a row has no session share.
+        sessions: int[n], number of each row's session; 0: none, such a row has no share of a session.
+
+    Costs O(n t + n log n), about 0.2 ms for 600 rows of 6 terms.
+
+    >>> own = np.array([[116], [0], [0]], np.uint8)
+    >>> alone = np.full((3, 4), -1)
+    >>> rerank(own, np.array([4096]), alone, np.array([0, 0, 0])).tolist()
+    [475072, 0, 0]
+    >>> beside = np.array([[1, -1, -1, -1], [-1, 0, -1, -1], [-1, -1, -1, -1]])
+    >>> rerank(own, np.array([4096]), beside, np.array([5, 5, 5])).tolist()
+    [653224, 358040, 178152]
     """
-    del sessions
-    odds = np.vstack([_ODDS[own], np.zeros((1, own.shape[1]), np.int64)])
-    around = odds[neighbours].sum(axis=1)
-    total = 4 * odds[:-1] + around
-    share = total * 65536 // (total + 16384)
-    scores: Int64s = (share * weights).sum(axis=1)
+    if not len(own):
+        return np.zeros(0, np.int64)
+    odds = np.zeros((len(own) + 1, own.shape[1]), np.int64)  # the last row: no neighbour, odds 0
+    odds[:-1] = _ODDS[own]
+    total = odds[neighbours].sum(axis=1)
+    total += odds[:-1] << 2
+    said = (total << 16) // (total + 16_384)
+    scores: Int64s = said @ weights
+    scores += _session_scores(said, weights, sessions) * 3 >> 3
+    return scores >> 8
+
+
+def _session_scores(said: Int64s, weights: Int64s, sessions: Array) -> Int64s:
+    """Return for each row what its session says: for each term, its best row; 0 for rows without a session."""
+    order = np.argsort(sessions, kind="stable")
+    ordered = sessions[order]
+    is_first = np.empty(len(ordered), np.bool_)
+    is_first[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    best = np.maximum.reduceat(said[order], is_first.nonzero()[0], axis=0) @ weights
+    scores = np.empty(len(ordered), np.int64)
+    scores[order] = best[is_first.cumsum() - 1]
+    scores[sessions == 0] = 0
     return scores

@@ -23,6 +23,7 @@ ANALYSIS_VERSION = 1  # On disk: raised with every change of what a text's terms
 TERM_BYTES = 64  # longest term in UTF-8; LMDB keys end at 511
 MAX_TERMS = 32_768  # distinct terms kept of one segment, the most frequent
 MAX_LENGTH = 65_535  # bound of a segment's length in words
+SPEAKER_COUNT = 2
 _CUT_CHARS = 48  # a longer word is cut to its first 32 characters
 _MEMO_TOKENS = 32_768  # about 8 MB
 _MEMO_CHARS = 40
@@ -33,17 +34,42 @@ STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        a about above after again all also am an and any are as at be because been before being below between both but
-        by can cannot could did do does doing down during each few for from further had has have having he her here hers
-        herself him himself his how i if in into is it its itself just me more most my myself no nor not now of off on
-        once only or other our ours ourselves out over own same she should so some such than that the their theirs them
-        themselves then there these they this those through to too under until up very was we were what when where which
-        while who whom whose why will with would you your yours yourself yourselves
-        s t d ll re ve m im ive dont doesnt didnt isnt arent wasnt werent cant couldnt wont wouldnt shouldnt havent
-        hasnt hadnt youre youve youll theyre theyve weve thats whats heres theres lets
+        a about again all also am an and any are as at be because been being both but by can cannot could did do does
+        doing each few for from further had has have having he her here hers herself him himself his how i if in into is
+        it its itself just me more most my myself no nor not now of on once only or other our ours ourselves own same
+        she should so some such than that the their theirs them themselves then there these they this those through to
+        too until very was we were what when where which while who whom whose why will with would you your yours
+        yourself yourselves s t d ll re ve m im ive dont doesnt didnt isnt arent wasnt werent cant couldnt wont wouldnt
+        shouldnt havent hasnt hadnt youre youve youll theyre theyve weve thats whats heres theres lets
         """,
     )
 )
+
+# Irregular forms, which a stemmer leaves apart; left out are those that are mostly another word (left, ground, rose).
+_IRREGULAR = {
+    form: line.split()[0]
+    for line in """
+    arise arose arisen; awake awoke awoken; become became; begin began begun; bend bent; bite bit bitten; bleed bled
+    blow blew blown; break broke broken; breed bred; bring brought; build built; buy bought; catch caught
+    choose chose chosen; come came; creep crept; deal dealt; dig dug; draw drew drawn; dream dreamt; drink drank drunk
+    drive drove driven; eat ate eaten; fall fell fallen; feed fed; feel felt; fight fought; find found; flee fled
+    fly flew flown; forbid forbade forbidden; forget forgot forgotten; forgive forgave forgiven; freeze froze frozen
+    get got gotten; give gave given; go went gone goes; grow grew grown; hang hung; hear heard; hide hid hidden
+    hold held; keep kept; kneel knelt; know knew known; lead led; lean leant; leap leapt; learn learnt; lend lent
+    lose lost; make made; mean meant; meet met; mistake mistook mistaken; overcome overcame; pay paid
+    ride rode ridden; ring rang rung; rise risen; run ran; say said; see saw seen; seek sought; sell sold; send sent
+    sew sewn; shake shook shaken; shine shone; shoot shot; show shown; shrink shrank shrunk; sing sang sung
+    sink sank sunk; sit sat; sleep slept; speak spoke spoken; speed sped; spend spent; spin spun;
+    stand stood; steal stole stolen; stick stuck; sting stung; strike struck stricken; strive strove striven
+    swear swore sworn; sweep swept; swim swam swum; swing swung; take took taken; teach taught; tear tore torn
+    tell told; think thought; throw threw thrown; undergo underwent undergone; understand understood; undo undid undone
+    wake woke woken; wear wore worn; weave wove woven; weep wept; win won; withdraw withdrew withdrawn
+    write wrote written; child children; man men; woman women; person people; foot feet; tooth teeth; mouse mice
+    goose geese; wife wives; knife knives; shelf shelves; wolf wolves; thief thieves; half halves
+    """.replace("\n", ";").split(";")
+    if line.strip()
+    for form in line.split()[1:]
+}
 
 # Combining marks, and vowel signs of Indic scripts, are parts of a word; re's \w leaves them out.
 _MARKS = (
@@ -80,6 +106,7 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 
+_names: dict[str, list[str]] = {}  # speaker -> terms
 _dates: dict[int, tuple[str, ...]] = {}  # day since the epoch -> date words
 _stemmer = Stemmer.Stemmer("english", 0)
 _stemming = threading.Lock()  # a Stemmer object must not be used by two threads at once
@@ -121,15 +148,20 @@ def document(text: str, speakers: str | Sequence[str] | None, at: float) -> tupl
     """Return what is indexed of a segment: its terms with counts, speaker and date words among them, and its length.
 
     The length is the number of words of the text that are terms, at most `MAX_LENGTH`; extra words do not add to it.
+    A speaker counts as named `SPEAKER_COUNT` times, a date as named once; words of the text are not counted again.
 
     >>> document("Adopted a dog", "Anna", 0.0)
-    ([('adopt', 1), ('dog', 1), ('anna', 1), ('1970', 1), ('januari', 1), ('1', 1)], 2)
+    ([('adopt', 1), ('dog', 1), ('anna', 2), ('1970', 1), ('januari', 1), ('1', 1)], 2)
     """
-    terms = analyse(text)
-    length = min(sum([count for _, count in terms]), MAX_LENGTH)
-    present = {term for term, _ in terms}
-    terms += [(word, 1) for word in extra_words(speakers, at) if word not in present]
-    return terms, length
+    counts = Counter(chain.from_iterable(map(_known.__getitem__, _TOKEN.findall(_readable(text)))))
+    length = min(sum(counts.values()), MAX_LENGTH)
+    if len(counts) > MAX_TERMS:
+        counts = Counter(dict(counts.most_common(MAX_TERMS)))
+    for word in _speaker_words(speakers):
+        counts[word] = max(counts[word], SPEAKER_COUNT)
+    for word in _date_words(at):
+        counts[word] = max(counts[word], 1)
+    return list(counts.items()), length
 
 
 def extra_words(speakers: str | Sequence[str] | None, at: float) -> list[str]:
@@ -138,9 +170,21 @@ def extra_words(speakers: str | Sequence[str] | None, at: float) -> list[str]:
     >>> extra_words("Anna", 1683554160.0)
     ['anna', '2023', 'may', '8']
     """
+    return list(dict.fromkeys([*_speaker_words(speakers), *_date_words(at)]))
+
+
+def _speaker_words(speakers: str | Sequence[str] | None) -> list[str]:
     names = [speakers] if isinstance(speakers, str) else speakers or ()
-    words = [word for name in names[:4] for word in analyse_query(name[:200])]
-    return list(dict.fromkeys([*words, *_date_words(at)]))
+    return [word for name in names[:4] for word in _known_name(name[:200])]
+
+
+def _known_name(name: str) -> list[str]:
+    words = _names.get(name)
+    if words is None:
+        if len(_names) >= 4_096:
+            _names.clear()
+        words = _names[name] = analyse_query(name, 8)
+    return words
 
 
 def _date_words(at: float) -> tuple[str, ...]:
@@ -187,7 +231,7 @@ def stem(word: str) -> str:
     if len(word) < 3 or not (word.isascii() and word.isalpha()):
         return word
     with _stemming:
-        return str(_stemmer.stemWord(word))
+        return str(_stemmer.stemWord(_IRREGULAR.get(word, word)))
 
 
 def _readable(text: str) -> str:

@@ -1,0 +1,44 @@
+"""`ctxmem explain`: one segment, and why it is in its session's prompt or not."""
+
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ctxmem.cli import find, output, shared
+from ctxmem.cli.sessions import context_of
+from ctxmem.segment import Hit
+
+
+@click.command("explain")
+@click.argument("segment_id", metavar="ID", type=click.IntRange(0))
+@shared.store_option
+@shared.as_json
+def explain_command(*, segment_id: int, store: Path, is_json: bool) -> None:
+    """Say why segment ID is in its session's prompt or not: the rule, its score, and the path from a root."""
+    with shared.open_existing(store) as memory:
+        segment = memory.get(segment_id)
+        why: Any = None
+        if segment.session is not None and segment.role is not None:
+            why = context_of(memory, segment.session)[1].explain(segment_id)
+    plain = asdict(why) if is_dataclass(why) and not isinstance(why, type) else why
+    if is_json:
+        output.print_json({**find.as_plain(Hit(segment, 0)), "explanation": plain})
+        return
+    output.pairs(
+        f"#{segment.id} {segment.kind}" + (f" in session {segment.session}" if segment.session else ""),
+        {
+            "at": shared.shown_time(segment.at),
+            "tokens": f"{segment.tokens:,}",
+            "group": segment.group,
+            "facets": ", ".join(f"{name}={value}" for name, value in segment.facets.items()) or "none",
+            "pinned": "yes" if segment.pinned else "no",
+            "text": output.excerpt(segment.text, 200),
+            **(
+                plain
+                if isinstance(plain, dict)
+                else {"explanation": why or "no part of a conversation, so in no prompt"}
+            ),
+        },
+    )

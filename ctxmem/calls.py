@@ -4,6 +4,7 @@ Conservative: where a call could mean several things, or several files, it says 
 the collector take one read for a repetition of another. `Options.facets_of_call` replaces this reading.
 """
 
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,9 @@ _PATHS = (
     "target_file",
     "notebook_path",
 )
+_ELSEWHERE = frozenset({"owner", "repo", "branch", "ref", "line_number"})  # one path, many files; a window around it
 _COMMANDS = ("command", "cmd")
-_READ = re.compile(r"(^|[_.-])(read|view|open|cat|show|get_file_contents|get_file_content|fetch_file)([_.-]|$)")
+_READ = re.compile(r"(^|[_.-])(read|view|cat|show|get_file_contents|get_file_content|fetch_file)([_.-]|$)")
 _WRITE = re.compile(r"(^|[_.-])(write|create|save|overwrite|put)([_.-]|$)")
 _EDIT = re.compile(
     r"(^|[_.-])(edit|str_replace|replace|insert|patch|update|append|apply|undo_edit|multi_?edit)([_.-]|$)"
@@ -31,14 +33,17 @@ _NOT_FILES = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _UNSAFE = re.compile(r"[|;&<>`$*?{}()\[\]\n~!]")
+_CD = re.compile(r"\s*cd\s+([\w./-]+)\s*&&\s*")
 _SED_RANGE = re.compile(r"(\d+)(?:,(\d+))?p")
 _MAX_COMMAND_CHARS = 1_000
+TO_THE_END = 2**31 - 1  # the last line of a range that has no end
 
 
 def facets_of_call(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Read file, line range and operation from a call; empty where it is not plainly about one file.
 
-    `lines` is [first, last], 1-based and inclusive; absent: the whole file. `op` is "read", "write" or "edit".
+    `lines` is [first, last], 1-based and inclusive; absent: the whole file; see `narrowed` for a range without an end.
+    `op` is "read", "write" or "edit".
 
     >>> facets_of_call("read_file", {"path": "a.py", "start_line": 1, "end_line": 40})
     {'file': 'a.py', 'op': 'read', 'lines': [1, 40]}
@@ -47,6 +52,8 @@ def facets_of_call(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     >>> facets_of_call("bash", {"command": "cat a.py b.py"})
     {}
     """
+    if _ELSEWHERE & arguments.keys():
+        return {}
     file = _only(arguments, _PATHS)
     if file is None:
         command = _only(arguments, _COMMANDS)
@@ -61,6 +68,18 @@ def facets_of_call(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"file": file, "op": op, "lines": lines} if lines else {"file": file, "op": op}
 
 
+def narrowed(facets: Mapping[str, Any], text: str) -> dict[str, Any]:
+    r"""Close an open range ("from line 200 on") by the number of lines that the result really has.
+
+    >>> narrowed({"file": "a.py", "op": "read", "lines": [200, TO_THE_END]}, "x\ny\nz")["lines"]
+    [200, 202]
+    """
+    lines = facets.get("lines")
+    if not isinstance(lines, list) or len(lines) != 2 or lines[1] != TO_THE_END:
+        return dict(facets)
+    return {**facets, "lines": [lines[0], lines[0] + max(len(text.splitlines()), 1) - 1]}
+
+
 def _only(arguments: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """Give the one str among arguments of those names; None where there is none, or several that differ."""
     found = {arguments[name] for name in names if isinstance(arguments.get(name), str) and arguments[name].strip()}
@@ -71,7 +90,9 @@ def _operation(name: str, arguments: Mapping[str, Any]) -> str | None:
     word = _CAMEL.sub("_", name).lower()
     if _NOT_FILES.search(word):
         return None
-    if _EDIT.search(word) or {"old_str", "old_string", "oldText"} & arguments.keys():
+    if {"old_str", "old_string", "oldText"} & arguments.keys():
+        return "edit"
+    if _EDIT.search(word) and not {"content", "file_text"} & arguments.keys():
         return "edit"
     if _WRITE.search(word):
         return "write"
@@ -83,7 +104,7 @@ def _lines(arguments: Mapping[str, Any]) -> list[int] | None:
     for key in ("view_range", "line_range", "lines", "range"):
         if arguments.get(key) is not None:
             return _pair(arguments[key])
-    first = _first(arguments, ("start_line", "line_start", "startLine", "from_line", "line_number"))
+    first = _first(arguments, ("start_line", "line_start", "startLine", "from_line"))
     last = _first(arguments, ("end_line", "line_end", "endLine", "to_line"))
     if first is not None or last is not None:
         return _range(first or 1, last)
@@ -118,29 +139,27 @@ def _pair(value: Any) -> list[int] | None:
     return None if first is None or last is None else _range(first, None if last == -1 else last)
 
 
-_END = 2**31 - 1  # "to the end of the file"
-
-
 def _range(first: int, last: int | None) -> list[int] | None:
     if last is None:
-        return [] if first <= 1 else [first, _END]
-    return [max(first, 1), min(last, _END)] if 0 <= first <= last else None
+        return [] if first <= 1 else [first, TO_THE_END]
+    return [max(first, 1), min(last, TO_THE_END)] if 0 <= first <= last else None
 
 
 # ---- shell commands that only read one file
 
 
 def _of_command(command: str) -> dict[str, Any]:
-    command = re.sub(r"^\s*cd\s+[\w./-]+\s*&&\s*", "", command).strip()
-    cd = re.match(r"cd\s", command)
-    if cd or _UNSAFE.search(command):
+    found = _CD.match(command)
+    directory, rest = (found[1], command[found.end() :]) if found else ("", command)
+    if _UNSAFE.search(rest.strip()):
         return {}
     try:
-        words = shlex.split(command)
+        words = shlex.split(rest)
     except ValueError:
         return {}
     read = _COMMANDS_READING.get(words[0]) if words else None
-    return read(words[1:]) if read else {}
+    facets = read(words[1:]) if read else {}
+    return {**facets, "file": posixpath.join(directory, facets["file"])} if facets and directory else facets
 
 
 def _read(file: str, lines: list[int] | None) -> dict[str, Any]:

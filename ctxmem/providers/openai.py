@@ -47,7 +47,7 @@ KINDS = {
     "tool": "tool",
     "function": "tool",
 }
-_OUTPUT_ONLY = frozenset({"annotations", "parsed"})
+OUTPUT_ONLY = frozenset({"annotations", "parsed"})
 REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 
 
@@ -97,7 +97,7 @@ def _parse_reply(reply: Json) -> list[Draft]:
     choices = reply["choices"]
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0].get("message"), dict):
         raise BadMessage("message.choices: expected one choice; append the message you take: reply.choices[i].message")
-    message = {key: value for key, value in choices[0]["message"].items() if key not in _OUTPUT_ONLY}
+    message = {key: value for key, value in choices[0]["message"].items() if key not in OUTPUT_ONLY}
     message.setdefault("role", "assistant")
     drafts = parse(message)
     usage = reply.get("usage")
@@ -242,7 +242,7 @@ def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
     `variant.reasoning`, reasoning. The legacy function shapes become tool calls.
     """
     sent = message if "content" in message else {"role": message["role"], "content": None, **message}
-    wire = {k: v for k, v in sent.items() if (v is not None or k == "content") and k not in _OUTPUT_ONLY}
+    wire = {k: v for k, v in sent.items() if (v is not None or k == "content") and k not in OUTPUT_ONLY}
     if kind == "tool":
         if message["role"] == "function":
             wire = {"role": "tool", "tool_call_id": message["name"], "content": wire["content"]}

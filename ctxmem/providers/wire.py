@@ -50,6 +50,8 @@ def parse(message: Any, *, prefer: str = "openai") -> list[Draft]:
     whole = plain(message)
     if not isinstance(whole, dict):
         raise BadMessage(f"message: {type(message).__name__}; pass one message, a dict or an SDK object")
+    if hasattr(message, "model_dump"):
+        whole = {key: value for key, value in whole.items() if key not in openai.OUTPUT_ONLY}
     drafts: list[Draft] = SHAPES[shape_of(whole, prefer)].parse(whole)
     return drafts
 

@@ -107,7 +107,7 @@ _MONTHS = (
 )
 
 _names: dict[str, list[str]] = {}  # speaker -> terms
-_dates: dict[int, tuple[str, ...]] = {}  # day since the epoch -> date words
+_dates: dict[float, tuple[str, ...]] = {}  # day since the epoch -> date words
 _stemmer = Stemmer.Stemmer("english", 0)
 _stemming = threading.Lock()  # a Stemmer object must not be used by two threads at once
 
@@ -188,12 +188,12 @@ def _known_name(name: str) -> list[str]:
 
 
 def _date_words(at: float) -> tuple[str, ...]:
-    day = int(at // 86_400)
+    day = at // 86_400
     words = _dates.get(day)
     if words is None:
         try:
             date = time.gmtime(day * 86_400)
-        except (OverflowError, ValueError, OSError):
+        except (OverflowError, ValueError, OSError):  # no calendar reaches there
             return ()
         words = tuple(analyse_query(f"{date.tm_year} {_MONTHS[date.tm_mon - 1]} {date.tm_mday}"))
         if len(_dates) >= 4_096:

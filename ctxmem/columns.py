@@ -109,6 +109,11 @@ class Sessions:
             return found[0]
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.uint16)
 
+    def number_at(self, offsets: Array) -> Int64s:
+        """Return the session number of each segment: int64[n]."""
+        groups = self.starts.searchsorted(self._places(offsets).astype(np.uint32), side="right") - 1
+        return self.numbers.take(groups).astype(np.int64)
+
     def window(self, offsets: Array, reach: int) -> tuple[Int64s, Int64s]:
         """Return the segments around each one in its session, and its session's number.
 

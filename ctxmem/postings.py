@@ -34,7 +34,7 @@ Uint8s: TypeAlias = npt.NDArray[np.uint8]
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
 Uint64s: TypeAlias = npt.NDArray[np.uint64]
 Array: TypeAlias = npt.NDArray[Any]
-Entry: TypeAlias = "tuple[bytes, bytes]"
+Entry: TypeAlias = tuple[bytes, bytes]
 
 _NOTHING: Uint16s = np.zeros(0, np.uint16)
 

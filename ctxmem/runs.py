@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -24,13 +24,13 @@ from ctxmem.forward import Forward
 from ctxmem.postings import Posting, TermWriter
 
 Array: TypeAlias = npt.NDArray[Any]
-Put: TypeAlias = "tuple[str, bytes, bytes]"  # table, key, value
+Put: TypeAlias = tuple[str, bytes, bytes]  # table, key, value
 
 TABLES = ("postings", "facets", "columns")  # the tables of a run's entries, in the order they are written
 AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On disk: names of columns.
 
 _VERSION = 1  # On disk: never renumber.
-_RECORD = struct.Struct("<BIIIddIIQ")
+_RECORD = struct.Struct("<BIIIddIIIQ")
 
 
 class Reader(Protocol):
@@ -56,7 +56,8 @@ class Run:
     """The manifest record of a run.
 
     `n` segments stand in `span` ids from `first`; times lie in `[at_min, at_max]`; `checksum` is the crc32 of its
-    entries in the order they were written, `n_bytes` their size.
+    entries in the order they were written, `n_bytes` their size. `n_forgotten` of the segments were forgotten when it
+    was written: they have columns, and no terms or facets.
     """
 
     serial: int
@@ -65,6 +66,7 @@ class Run:
     n: int
     at_min: float
     at_max: float
+    n_forgotten: int = 0
     n_terms: int = 0
     checksum: int = 0
     n_bytes: int = 0
@@ -93,6 +95,7 @@ class Run:
             self.n,
             self.at_min,
             self.at_max,
+            self.n_forgotten,
             self.n_terms,
             self.checksum,
             self.n_bytes,
@@ -196,6 +199,7 @@ class RunBuilder:
     def __init__(self, serial: int) -> None:
         self.serial = serial
         self.run: Run | None = None
+        self._n_forgotten = 0
         self._terms = _numbered()
         self._keys = _numbered()
         self._ids: list[int] = []
@@ -207,8 +211,11 @@ class RunBuilder:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, segment_id: int, forward: Forward) -> None:
-        """Take one segment; ids rise and stay within one block."""
+    def add(self, segment_id: int, forward: Forward, *, is_forgotten: bool = False) -> None:
+        """Take one segment; ids rise and stay within one block. Of a forgotten one no term or facet is kept."""
+        if is_forgotten:
+            forward = replace(forward, terms=[], counts=b"", keys=[])
+            self._n_forgotten += 1
         self._ids.append(segment_id)
         self._term_numbers.append(np.fromiter(map(self._terms.__getitem__, forward.terms), np.uint32))
         self._counts += forward.counts
@@ -217,10 +224,10 @@ class RunBuilder:
             (forward.session, forward.tokens, forward.at, forward.length, len(forward.terms), len(forward.keys))
         )
 
-    def entries(self, *, piece: int = 0) -> Iterator[Put]:
+    def entries(self, *, piece: int = 0) -> Iterator[Put | None]:
         """Yield the run's entries in the order of their keys, table by table; sets `run` at the end.
 
-        `piece`: postings handled at a time, so that a caller may pause in between; 0: all at once.
+        `piece`: postings handled at a time, with a None after each, where a caller may pause; 0: all at once.
         """
         first = self._ids[0]
         offsets = np.array(self._ids, np.int64) - first
@@ -240,7 +247,7 @@ class RunBuilder:
         yield from writer.through("facets", _written(sets, sorted(self._keys), keys, piece))
         held = Columns(offsets.astype(np.uint16), sessions, tokens, at, span)
         yield from writer.through("columns", held.entries(self.serial))
-        self.run = writer.run(self.serial, first, words.n_terms, held)
+        self.run = writer.run(self.serial, first, held, n_terms=words.n_terms, n_forgotten=self._n_forgotten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ class Columns:
     at: Array
     span: int
 
-    def entries(self, serial: int) -> Iterator[tuple[bytes, bytes]]:
+    def entries(self, serial: int) -> Iterator[postings.Entry]:
         """Yield the entries of the `columns` table."""
         start = serial.to_bytes(4, "big")
         times = np.full(self.span, np.nan)
@@ -274,17 +281,22 @@ class Checksum:
         self.crc = 0
         self.n_bytes = 0
 
-    def through(self, table: str, entries: Iterator[tuple[bytes, bytes]]) -> Iterator[Put]:
-        """Yield the entries on, with their table."""
-        for key, value in entries:
+    def through(self, table: str, entries: Iterator[postings.Entry | None]) -> Iterator[Put | None]:
+        """Yield the entries on, with their table; None is passed on as it is."""
+        for entry in entries:
+            if entry is None:
+                yield None
+                continue
+            key, value = entry
             self.crc = zlib.crc32(value, zlib.crc32(key[4:], self.crc))
             self.n_bytes += len(value)
             yield table, key, value
 
-    def run(self, serial: int, first: int, n_terms: int, held: Columns) -> Run:
+    def run(self, serial: int, first: int, held: Columns, *, n_terms: int, n_forgotten: int) -> Run:
         """Return the manifest record of what passed through."""
         at = held.at
-        return Run(serial, first, held.span, len(at), float(at.min()), float(at.max()), n_terms, self.crc, self.n_bytes)
+        least, most = float(at.min()), float(at.max())
+        return Run(serial, first, held.span, len(at), least, most, n_forgotten, n_terms, self.crc, self.n_bytes)
 
 
 def _sorted_keys(numbered: dict[bytes, int], numbers: Array, offsets: Array, impacts: Array) -> postings.Uint64s:
@@ -298,7 +310,7 @@ def _sorted_keys(numbered: dict[bytes, int], numbers: Array, offsets: Array, imp
 
 def _written(
     writer: TermWriter, terms: list[bytes], keys: postings.Uint64s, piece: int
-) -> Iterator[tuple[bytes, bytes]]:
+) -> Iterator[postings.Entry | None]:
     """Yield what a writer makes of sorted keys, its own entries first, handing them over piece by piece."""
     start = 0
     while start < len(keys):
@@ -308,4 +320,6 @@ def _written(
             stop = int(keys.searchsorted((rank + np.uint64(1)) << np.uint64(24)))
         yield from writer.add(terms, keys[start:stop])
         start = stop
+        if piece:
+            yield None
     yield from writer.pages()

@@ -217,8 +217,8 @@ class _Question:
         return found
 
     def _admitted(self, ids: Int64s, is_scored: Array, in_pool: Array) -> Array:
-        """Say which rows may be hits: the pool, and neighbours that pass all conditions too: bool[n]."""
-        ok: Array = in_pool | is_scored
+        """Say which rows may be hits: those of the pool, and neighbours that pass all conditions too: bool[n]."""
+        ok: Array = is_scored.copy()
         for scope, part in conversation.slices(self.scopes, ids):
             others = (ok[part] & ~in_pool[part]).nonzero()[0]
             chosen = scope.chosen() if len(others) else None

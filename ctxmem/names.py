@@ -5,7 +5,7 @@ I2. A key belongs to one session and names one segment and what it holds: the fi
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from struct import Struct
 
 from ctxmem.errors import BadInput
@@ -17,6 +17,7 @@ _BY_NUMBER = b"n"
 _NUMBER = Struct(">I")
 _KEY_VALUE = Struct(">I16s")
 _HASH_BYTES = 16
+ERASED_DIGEST = bytes(16)  # of a forgotten segment: any content is taken for the same
 
 LONGEST_NAME_BYTES = 65_536
 
@@ -88,6 +89,19 @@ def put_key(batch: Batch, name: bytes, segment_id: int, digest: bytes) -> None:
     """Note what a key stands for, unless another process was first (I2)."""
     if batch.get("keys", name) is None:
         batch.put("keys", name, _KEY_VALUE.pack(segment_id, digest))
+
+
+def erase_digests(batch: Batch, forgotten: Container[int]) -> None:
+    """Make the keys of forgotten segments say nothing of their content; they still lead to the segment."""
+    entries = [(key, _KEY_VALUE.unpack(value)) for key, value in batch.scan("keys")]
+    for key, (segment_id, digest) in entries:
+        if segment_id in forgotten and digest != ERASED_DIGEST:
+            batch.put("keys", key, _KEY_VALUE.pack(segment_id, ERASED_DIGEST))
+
+
+def key_ids(snapshot: Snapshot) -> list[int]:
+    """The segments that keys lead to."""
+    return [_KEY_VALUE.unpack(value)[0] for _, value in snapshot.scan("keys")]
 
 
 def check(snapshot: Snapshot) -> list[str]:

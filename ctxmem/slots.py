@@ -11,6 +11,7 @@ I4. Ids of a slot rise, but for nothing: an id that a commit has covered is neve
 import os
 import socket
 from dataclasses import dataclass, replace
+from functools import partial
 from struct import Struct
 
 from ctxmem import codec
@@ -57,6 +58,14 @@ def block_segments(snapshot: Snapshot) -> int | None:
     return None if value is None else int(_COUNTER.unpack(value)[0])
 
 
+def settle_block_segments(batch: Batch, wanted: int) -> int:
+    """Fix how many ids a block has, unless that is fixed already; what it is."""
+    found = block_segments(batch)
+    if found is None:
+        batch.put("meta", _BLOCK_SEGMENTS, _COUNTER.pack(wanted))
+    return found or wanted
+
+
 class Slot:
     """The slot of this process's writer. Not thread-safe: the log calls it under its own locks."""
 
@@ -83,11 +92,16 @@ class Slot:
         for number in range(SLOTS):
             if store.locks.take(FIRST_SLOT + number):
                 try:
-                    return store.write(lambda batch, number=number: _claim(store, batch, number, size))  # type: ignore[misc]
+                    return store.write(partial(_claim, store=store, number=number, size=size))
                 except BaseException:
                     store.locks.release(FIRST_SLOT + number)
                     raise
         raise StoreBusy(f"{store.path}: all {SLOTS} writer slots are taken; close a writer or open with readonly=True")
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether `extend` must come before the next id."""
+        return not self._blocks
 
     def take_id(self) -> int | None:
         """The next id; None when the blocks are used up and `extend` must come first."""
@@ -97,6 +111,12 @@ class Slot:
         self._next_id += 1
         self._skip_full()
         return segment_id
+
+    def rise_above(self, segment_id: int) -> None:
+        """Leave out the ids up to this one: what is appended from now on comes after it. May leave the slot used up."""
+        while self._blocks and self._next_id <= segment_id:
+            self._next_id = min(segment_id + 1, (self._blocks[0] + 1) * self._size)
+            self._skip_full()
 
     def extend(self, batch: Batch) -> int:
         """Reserve one more block in the caller's transaction; give it to `extended` when that is committed."""
@@ -150,13 +170,9 @@ class Slot:
                 self._next_id = self._blocks[0] * self._size
 
 
-def _claim(store: Store, batch: Batch, number: int, size: int) -> Slot:
+def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:
     """Raise the epoch of a slot whose lock is in hand, or make its claim (I2)."""
-    stored = batch.get("meta", _BLOCK_SEGMENTS)
-    if stored is None:
-        batch.put("meta", _BLOCK_SEGMENTS, _COUNTER.pack(size))
-    else:
-        size = _COUNTER.unpack(stored)[0]
+    size = settle_block_segments(batch, size)
     before = read(batch, number)
     pid, host = os.getpid(), socket.gethostname()
     if before is None:

@@ -173,13 +173,12 @@ class Store:
                 os.close(descriptor)
             preflight.write_marker(target, is_ready=True)
 
-    def compact(self) -> None:
-        """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
-
-        Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand.
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out for the length of a `with` block (I3).
 
         Raises:
-            StoreBusy: another process has the store open, or a thread of this one is inside a transaction.
+            StoreBusy: another process has the store open.
         """
         self._usable()
         self._refuse_readonly()
@@ -187,10 +186,27 @@ class Store:
         if not self.locks.take(locks.OPEN):
             raise StoreBusy(f"{self.path} is open in another process; close it there, compact needs the store alone")
         try:
-            with self._environment.gate.alone(), translated(self.path):
-                self._rewrite()
+            yield
         finally:
             self.locks.take(locks.OPEN, shared=True)
+
+    def rewrite(self) -> None:
+        """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
+
+        Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand. For the
+        inside of an `alone` block. A crash leaves the old file or the new one.
+
+        Raises:
+            StoreBusy: a thread of this process stays inside a transaction.
+        """
+        self._usable()
+        with self._environment.gate.alone(), translated(self.path):
+            self._rewrite()
+
+    @property
+    def is_open(self) -> bool:
+        """Neither closed nor the copy of a parent process."""
+        return self._trouble is None
 
     def stats(self) -> dict[str, int]:
         """Sizes in bytes, readers, and the number of entries of each table; O(1)."""

@@ -1,0 +1,85 @@
+"""Reading a whole store to see that it is what was written: checksums, and what the tables say of each other.
+
+It reports and repairs nothing.
+"""
+
+from collections.abc import Iterator
+
+from ctxmem import codec, frames, marks, names, slots
+from ctxmem.codec import Codec
+from ctxmem.errors import CtxMemError
+from ctxmem.hot import Hot
+from ctxmem.log.upkeep import current_dictionary, dictionaries
+from ctxmem.segment import Problem
+from ctxmem.store import TABLES, Snapshot, Store
+
+_RESTORE = "restore the store from a backup"
+_REPORT = "this is a defect of ctxmem: report it, and restore the store from a backup"
+
+
+def check(store: Store, coder: Codec, hot: Hot) -> list[Problem]:
+    """Problems of the tables that the log owns, and of the checksums of all."""
+    found = [Problem("hot tier", what, _REPORT) for what in hot.check()]
+    with store.snapshot() as snapshot:
+        unsound = [
+            Problem(f"table {table}, key {key.hex()}", "the value fails its checksum", _RESTORE)
+            for table in TABLES
+            for key in snapshot.unsound(table)
+        ]
+        if unsound:  # reading on would stop at the first of them
+            return found + unsound
+        found += [Problem("claims", what, _REPORT) for what in slots.check(snapshot)]
+        found += [Problem("sessions", what, _REPORT) for what in names.check(snapshot)]
+        found += list(_records(snapshot, coder))
+        found += list(_references(snapshot))
+    return found
+
+
+def _records(snapshot: Snapshot, coder: Codec) -> Iterator[Problem]:
+    """Every record can be read, and none is both sealed and unsealed."""
+    known = set(dictionaries(snapshot))
+    current = current_dictionary(snapshot)
+    if current is not None and current not in known:
+        yield Problem("meta", f"dictionary {current} is in use and missing", _RESTORE)
+    for key, stored in snapshot.scan("log"):
+        segment_id = frames.segment_id_of(key)
+        try:
+            codec.unpack_record(coder.load(stored))
+        except CtxMemError as exc:
+            yield Problem(f"segment {segment_id}", str(exc), _RESTORE)
+        if snapshot.get("forward", key) is None:
+            yield Problem(f"segment {segment_id}", "it has no forward record", _REPORT)
+    end = -1
+    for key, value in snapshot.scan("frames"):
+        numbers = frames.ids(key, value)
+        if numbers.start < end:
+            yield Problem(f"frame {numbers.start}", "it overlaps the frame before it", _REPORT)
+        end = numbers.stop
+        try:
+            for packed in frames.unpack(key, value, coder).values():
+                codec.unpack_record(packed)
+        except CtxMemError as exc:
+            yield Problem(f"frame {numbers.start}", str(exc), _RESTORE)
+
+
+def _references(snapshot: Snapshot) -> Iterator[Problem]:
+    """Keys, marks and forward records belong to segments that exist, and no id is beyond its writer's claim."""
+    wanted = {"key": names.key_ids(snapshot)}
+    wanted |= {f"mark {kind.decode()}": marks.ids(snapshot, kind).tolist() for kind in marks.KINDS}
+    wanted["forward record"] = [frames.segment_id_of(key) for key in snapshot.keys("forward")]
+    for what, ids in wanted.items():
+        for segment_id in ids:
+            if not exists(snapshot, segment_id):
+                yield Problem(f"segment {segment_id}", f"it does not exist, and a {what} names it", _REPORT)
+    for slot in range(slots.SLOTS):
+        claim = slots.read(snapshot, slot)
+        if claim is not None and claim.blocks and exists(snapshot, claim.next_id):
+            yield Problem(f"slot {slot}", f"its next id {claim.next_id} exists already", _REPORT)
+
+
+def exists(snapshot: Snapshot, segment_id: int) -> bool:
+    """Whether a segment is committed."""
+    return (
+        next(snapshot.keys("log", frames.key(segment_id), frames.key(segment_id) + b"\0"), None) is not None
+        or frames.find(snapshot, segment_id) is not None
+    )

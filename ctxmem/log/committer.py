@@ -1,0 +1,124 @@
+"""The one small thread of an open log: commits what no barrier has fetched, and commits once for many callers.
+
+I1. A record waits for at most about 100 ms, or until 1 MB is queued, whichever comes first.
+I2. Whoever called `soon` gets the outcome of the transaction that held his writes, and of no other.
+I3. It computes nothing for the index: that would pause the caller's Python.
+
+It does not know what a commit is: it is given one to call.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from ctxmem.errors import StoreClosed
+from ctxmem.log.writer import Write
+
+TICK_S = 0.05
+_QUIET_TICKS = 20  # after this long with nothing queued the thread sleeps until it is called
+_RETRY_S = 1.0  # after a commit that failed
+
+
+class Committer:
+    """Owns the thread; it starts at the first call and ends in `close`."""
+
+    def __init__(
+        self, commit: Callable[[list[Write]], None], first_id: Callable[[], int | None], idle: Callable[[], None]
+    ) -> None:
+        self._commit = commit
+        self._first_id = first_id
+        self._idle = idle
+        self._condition = threading.Condition(threading.Lock())
+        self._waiters: list[tuple[Write | None, Future[None]]] = []
+        self._thread: threading.Thread | None = None
+        self._is_asleep = False
+        self._is_urgent = False
+        self._is_closing = False
+
+    def note(self, *, is_urgent: bool) -> None:
+        """Say that something is queued; cheap unless the thread sleeps or must hurry."""
+        if self._thread is None or self._is_asleep or is_urgent:
+            with self._condition:
+                self._is_urgent = self._is_urgent or is_urgent
+                self._start()
+                self._condition.notify()
+
+    def soon(self, write: Write | None) -> "Future[None]":
+        """Commit what is queued, with these writes, in a transaction shared with other callers."""
+        future: Future[None] = Future()
+        with self._condition:
+            if self._is_closing:
+                raise StoreClosed("the store was closed; open it again")
+            self._waiters.append((write, future))
+            self._start()
+            self._condition.notify()
+        return future
+
+    def close(self) -> None:
+        """Serve who waits, end the thread and join it; again does nothing."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._is_closing:
+            self._thread = threading.Thread(target=self._run, name="ctxmem-commit", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        quiet, seen, pause_s = 0, None, TICK_S
+        while True:
+            with self._condition:
+                if not self._waiters and not self._is_urgent and not self._is_closing:
+                    self._is_asleep = quiet >= _QUIET_TICKS and self._first_id() is None
+                    self._condition.wait(None if self._is_asleep else pause_s)
+                    quiet = 0 if self._is_asleep else quiet + 1
+                    self._is_asleep = False
+                waiters, self._waiters = self._waiters, []
+                is_urgent, self._is_urgent = self._is_urgent, False
+                if self._is_closing and not waiters:
+                    return
+            first = self._first_id()
+            is_due = first is not None and (is_urgent or first == seen)
+            pause_s = TICK_S
+            if waiters:
+                self._serve(waiters)
+            elif is_due and not self._try_commit():
+                pause_s = _RETRY_S
+            self._idle()
+            seen = first
+            quiet = 0 if first is not None else quiet
+
+    def _try_commit(self) -> bool:
+        """Commit what waits. A failure leaves it queued: the next barrier meets it again, and its caller hears."""
+        try:
+            self._commit([])
+        except Exception:  # noqa: BLE001 - every kind: the thread must live, and the barrier reports
+            return False
+        return True
+
+    def _serve(self, waiters: "list[tuple[Write | None, Future[None]]]") -> None:
+        """One commit for all; where it fails, one for each, so that one caller's error is his alone (I2)."""
+        live = [(write, future) for write, future in waiters if future.set_running_or_notify_cancel()]
+        try:
+            self._commit([write for write, _ in live if write is not None])
+        except Exception as exc:  # noqa: BLE001 - handed to the callers
+            for write, future in live:
+                self._serve_one(write, future, exc if len(live) == 1 else None)
+            return
+        for _, future in live:
+            future.set_result(None)
+
+    def _serve_one(self, write: Write | None, future: "Future[None]", failure: Exception | None) -> None:
+        if failure is None:
+            try:
+                self._commit([write] if write is not None else [])
+            except Exception as exc:  # noqa: BLE001 - handed to the caller
+                failure = exc
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)

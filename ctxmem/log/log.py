@@ -1,0 +1,407 @@
+"""The durable log of one open store, as the floors above use it: records, barriers, names, marks and leases.
+
+I1. When a barrier returns, all that was appended before is on disk; where it raises, nothing of it is, it is still
+    queued, and the next barrier tries again.
+I2. A record is readable from its append on, and is the same before and after each commit, seal and reopening.
+I3. What is forgotten, or pinned, is so for every process from the moment the call returns.
+
+It does not know messages, contexts, or how the index works.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TypeVar
+
+from ctxmem import changes, codec, leases, marks, names, slots
+from ctxmem.errors import StoreBusy, StoreClosed, StoreFull, StoreReadonly
+from ctxmem.hot import Hot
+from ctxmem.index import Index
+from ctxmem.log import audit, purge
+from ctxmem.log.committer import Committer
+from ctxmem.log.reader import Reader
+from ctxmem.log.upkeep import Trainer, Upkeep
+from ctxmem.log.writer import Write, Writer
+from ctxmem.options import Options
+from ctxmem.segment import Problem, Record
+from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.store.locks import FIRST_SLOT
+
+T = TypeVar("T")
+
+URGENT_BYTES = 1 << 20  # queued: the thread commits at once
+CROWDED_BYTES = 8 << 20  # queued: whoever appends commits, and hears what is wrong
+_NAMES_MOST = 65_536
+
+
+class Lease:
+    """The right to run one session's context; `release` gives it back, and so does the end of the process."""
+
+    def __init__(self, log: "Log", session: int) -> None:
+        self._log = log
+        self.session = session
+        self.is_held = True
+
+    def release(self) -> None:
+        """Give the lease back; on disk when this returns, again does nothing."""
+        if self.is_held:
+            self.is_held = False
+            self._log.release(self.session)
+
+
+class Log:
+    """The log of one open store. Every method is safe from any thread."""
+
+    def __init__(
+        self, store: Store, options: Options, index_of: Callable[[Store, Options, codec.Codec], Index]
+    ) -> None:
+        self._store = store
+        self.options = options
+        self._hot = Hot(options.hot_bytes)
+        self._reader = Reader(store, self._hot)
+        self._reader.refresh()
+        self.index = index_of(store, options, self._reader.codec)
+        self.index.read = self._reader.get_many
+        self._trainer = Trainer(store, self.is_forgotten)
+        self._writer = Writer(store, self._hot, self._reader, self.index, self._trainer, options.block_segments)
+        self._upkeep = Upkeep(store, self.index.steps)
+        self._committer = Committer(self._writer.commit, self._writer.first_id, self._idle)
+        self._closing = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._is_closed = False
+        atexit.register(self._flush_at_exit)
+
+    @staticmethod
+    def open(
+        path: str | os.PathLike[str],
+        *,
+        readonly: bool = False,
+        options: Options | None = None,
+        index_of: Callable[[Store, Options, codec.Codec], Index] = Index,
+    ) -> "Log":
+        """Open the log of a store; about 2 ms, whatever it holds. Raises what `Store.open` raises."""
+        chosen = options or Options()
+        store = Store.open(path, readonly=readonly, durability=chosen.durability, map_bytes=chosen.map_bytes)
+        try:
+            chosen = replace(chosen, block_segments=_block_segments(store, chosen.block_segments))
+            return Log(store, chosen, index_of)
+        except BaseException:
+            store.close()
+            raise
+
+    # --- names ---
+
+    def session(self, name: str, *, create: bool = True) -> int | None:
+        """The number of a session, made where it is new (one commit, with what is queued); None where it is not made.
+
+        Raises:
+            BadInput: an empty or very long name.
+        """
+        self._usable()
+        number = self._numbers.get(name)
+        if number is not None:
+            return number
+        with self._store.snapshot() as snapshot:
+            number = names.session_number(snapshot, name)
+        if number is None and create:
+            return self.sessions([name])[0]
+        if number is not None:
+            self._remember(name, number)
+        return number
+
+    def sessions(self, wanted: Iterable[str]) -> list[int]:
+        """The numbers of many sessions, made in one commit."""
+        listed = list(wanted)
+        found: list[int] = []
+        self._commit_now([lambda batch: found.__setitem__(slice(None), names.create_sessions(batch, listed))])
+        for name, number in zip(listed, found, strict=True):
+            self._remember(name, number)
+        return found
+
+    def session_name(self, number: int) -> str | None:
+        """The name of a session, or None; 0 is no session."""
+        self._usable()
+        name = self._names.get(number)
+        if name is None and number > 0:
+            with self._store.snapshot() as snapshot:
+                name = names.session_name(snapshot, number)
+            if name is not None:
+                self._remember(name, number)
+        return name
+
+    def session_names(self) -> list[tuple[int, str]]:
+        """Every session by number."""
+        with self.snapshot() as snapshot:
+            return names.session_names(snapshot)
+
+    # --- appending and committing ---
+
+    def append(self, record: Record, *, key: str | None = None) -> tuple[int, bool]:
+        """Queue a record: its id, and whether it is new. No disk access but for the first of a block, or with a key.
+
+        Not durable until the next `commit` returns. The record is packed here, so later changes to it have no effect.
+
+        Raises:
+            BadInput: the record holds a value that cannot be stored.
+            KeyConflict: the key names other content in this session.
+            StoreFull, StoreError: more than 8 MB wait and cannot be committed.
+        """
+        self._usable()
+        self._refuse_readonly()
+        packed = codec.pack_record(record)
+        key_name = None if key is None else names.key_name(record.session, key)
+        digest = b"" if key is None else codec.content_digest(record)
+        if self._writer.queued_bytes > CROWDED_BYTES:
+            self._writer.commit([])
+        appended = self._writer.append(record, packed, key_name, digest)
+        self._committer.note(is_urgent=self._writer.queued_bytes > URGENT_BYTES)
+        return appended
+
+    def rise_above(self, segment_id: int) -> None:
+        """Give only ids above this one from now on: a session that another writer began goes on in order."""
+        slot = self._reserve_ids()
+        with self._lock:
+            slot.rise_above(segment_id)
+
+    def ensure_open(self) -> None:
+        """Raise `StoreClosed`, or `StoreForked` in a child process, where the log cannot be used."""
+        self._usable()
+
+    def commit(self, write: Write | None = None) -> None:
+        """Commit everything queued, and `write`'s puts, in one transaction on this thread: the barrier.
+
+        On disk when this returns, as far as `Options.durability` says. `write` may be run twice, each time on a fresh
+        batch, when the file's map must grow. Maintenance is stepped for about 1 ms afterwards.
+
+        Raises:
+            StoreFull, StoreBusy, WriterFenced, StoreClosed, StoreForked, StoreReadonly: nothing was written.
+            Anything that `write` raises: the same.
+        """
+        self._commit_now([] if write is None else [write])
+        if not self._store.readonly:
+            self._upkeep.step()
+
+    def commit_soon(self, write: Write | None = None) -> "Future[None]":
+        """The same, from the small thread: callers that wait at the same time share one transaction and its flush."""
+        self._usable()
+        if write is not None:
+            self._refuse_readonly()
+        return self._committer.soon(write)
+
+    def flush(self) -> None:
+        """Commit, and run maintenance to the end."""
+        self._commit_now([])
+        if not self._store.readonly:
+            self._upkeep.finish()
+
+    # --- reading ---
+
+    def get(self, segment_id: int) -> Record:
+        """One record, `pinned` as of now; see `Reader.get` for costs.
+
+        A forgotten one has the text `[forgotten]`, no message, no arguments and no facets.
+
+        Raises:
+            SegmentNotFound: no such id.
+            CorruptSegment: its stored bytes fail their checksum.
+        """
+        record = self._reader.get(segment_id)
+        record.pinned = self.is_pinned(segment_id)
+        return record
+
+    def get_many(self, segment_ids: Iterable[int]) -> list[Record]:
+        """Records in the order asked for; cheaper than one by one where they are neighbours. Raises as `get`."""
+        wanted = list(segment_ids)
+        records = self._reader.get_many(wanted)
+        for segment_id, record in zip(wanted, records, strict=True):
+            record.pinned = self.is_pinned(segment_id)
+        return records
+
+    def is_pinned(self, segment_id: int) -> bool:
+        """Whether a segment is pinned."""
+        waiting = self._writer.waiting(segment_id)
+        return waiting.pinned if waiting is not None else self._reader.has(marks.PINNED, segment_id)
+
+    def is_forgotten(self, segment_id: int) -> bool:
+        """Whether a segment is forgotten."""
+        return self._reader.has(marks.FORGOTTEN, segment_id)
+
+    def snapshot(self) -> Snapshot:
+        """A snapshot of the store's tables, for a `with` block."""
+        return self._store.snapshot()
+
+    # --- changes ---
+
+    def pin(self, segment_id: int, on: bool) -> None:  # noqa: FBT001 - the seam's
+        """Pin or unpin a segment; on disk when this returns.
+
+        Raises:
+            SegmentNotFound: no such id.
+        """
+        self._reader.get(segment_id)
+        self._mark(marks.PINNED, [segment_id], is_on=on, kind="pin" if on else "unpin")
+
+    def forget(self, segment_ids: Iterable[int]) -> None:
+        """Hide segments from every read and search, at once and for ever; on disk when this returns.
+
+        The bytes leave the file at the next `compact`.
+
+        Raises:
+            SegmentNotFound: no such id; none is forgotten then.
+        """
+        wanted = list(segment_ids)
+        self._reader.get_many(wanted)
+        self._mark(marks.FORGOTTEN, wanted, is_on=True, kind="forget")
+
+    def lease(self, session: int) -> Lease:
+        """Take the lease of a session; one commit. Again in this process: another handle on the same lease.
+
+        Raises:
+            ContextBusy: another live process holds it.
+        """
+        self._usable()
+        self._refuse_readonly()
+        slot = self._writer.reserve_ids()
+        self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._is_slot_held)])
+        return Lease(self, session)
+
+    def release(self, session: int) -> None:
+        """Give a session's lease back; one commit."""
+        slot = self._writer.slot
+        if slot is not None and not self._is_closed:
+            self._commit_now([lambda batch: leases.release(batch, slot, session)])
+
+    # --- the whole store ---
+
+    def check(self) -> list[Problem]:
+        """Read everything, verify every checksum and invariant; commits first. Seconds for 1M segments."""
+        self._commit_now([])
+        return audit.check(self._store, self._reader.codec, self._hot) + list(self.index.check())
+
+    def stats(self) -> dict[str, int]:
+        """Sizes, counts and hit rates."""
+        self._usable()
+        found = {**self._store.stats(), **self._hot.stats(), **self.index.stats()}
+        found["queued_entries"] = self._writer.queued
+        found["queued_bytes"] = self._writer.queued_bytes
+        found["dictionary"] = self._reader.codec.current or 0
+        found["maintenance_failed"] = int(self._upkeep.failure is not None)
+        return found
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy into a new directory, everything queued included. Forgotten bytes may be in it."""
+        self._commit_now([])
+        self._store.backup(path)
+
+    def compact(self) -> None:
+        """Rewrite the store without what was forgotten: records, index, dictionaries, and unused parts of pages.
+
+        Takes about as long as writing the store anew. A crash at any point leaves the store sound.
+
+        Raises:
+            StoreBusy: another process has the store open, or a thread of this one is inside a snapshot.
+        """
+        self._usable()
+        self._refuse_readonly()
+        with self._store.alone(), self._writer.committing:
+            self._writer.commit([])
+            self._upkeep.finish()
+            self.index.purge()
+            purge.purge_records(self._store, self._reader.codec)
+            self._hot.drop(self._forgotten_ids())
+            self._store.rewrite()
+        self._reader.refresh()
+
+    def close(self) -> None:
+        """Commit what is queued, end the thread, finish maintenance, free slot and leases; again does nothing.
+
+        Raises:
+            StoreFull, StoreBusy: the last commit could not be made. The log is still open: see to it and close again.
+        """
+        with self._closing:
+            if self._is_closed:
+                return
+            try:
+                if self._store.is_open and not self._store.readonly:
+                    self.flush()
+            except (StoreFull, StoreBusy):
+                raise
+            except BaseException:
+                self._tear_down()
+                raise
+            self._tear_down()
+
+    # --- inside ---
+
+    def _commit_now(self, writes: list[Write]) -> None:
+        self._usable()
+        if writes:
+            self._refuse_readonly()
+        self._writer.commit(writes)
+
+    def _mark(self, mark: bytes, ids: list[int], *, is_on: bool, kind: str) -> None:
+        def write(batch: Batch) -> None:
+            changed = marks.change(batch, mark, ids, is_on=is_on)
+            if changed:
+                changes.record(batch, kind, changed)
+
+        self._commit_now([write])
+        self._reader.refresh()
+        self.index.refresh()
+
+    def _is_slot_held(self, number: int) -> bool:
+        return self._store.locks is not None and self._store.locks.is_held_elsewhere(FIRST_SLOT + number)
+
+    def _forgotten_ids(self) -> list[int]:
+        with self._store.snapshot() as snapshot:
+            found: list[int] = marks.ids(snapshot, marks.FORGOTTEN).tolist()
+        return found
+
+    def _remember(self, name: str, number: int) -> None:
+        if len(self._numbers) >= _NAMES_MOST:
+            self._numbers.clear()
+            self._names.clear()
+        self._numbers[name] = number
+        self._names[number] = name
+
+    def _idle(self) -> None:
+        """What the small thread does when nothing waits: let others maintain, train the dictionary."""
+        self._upkeep.give_way()
+        self._trainer.train()
+
+    def _flush_at_exit(self) -> None:
+        """Commit what nobody has, at the end of the interpreter."""
+        if not self._is_closed and self._store.is_open and not self._store.readonly:
+            self._writer.commit([])
+
+    def _tear_down(self) -> None:
+        self._is_closed = True
+        atexit.unregister(self._flush_at_exit)
+        self._committer.close()
+        self._upkeep.stop()
+        self.index.close()
+        if self._writer.slot is not None:
+            self._writer.slot.release()
+        self._store.close()
+
+    def _usable(self) -> None:
+        if self._is_closed:
+            raise StoreClosed(f"{self._store.path} was closed; open it again")
+        self._store.head  # noqa: B018 - raises StoreForked in a child
+
+    def _refuse_readonly(self) -> None:
+        if self._store.readonly:
+            raise StoreReadonly(f"{self._store.path} was opened for reading; open it without readonly=True")
+
+
+def _block_segments(store: Store, wanted: int) -> int:
+    """How many ids a block of this store has; settled when the store is made."""
+    with store.snapshot() as snapshot:
+        found = slots.block_segments(snapshot)
+    if found is not None or store.readonly:
+        return found or wanted
+    return store.write(lambda batch: slots.settle_block_segments(batch, wanted))

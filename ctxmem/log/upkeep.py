@@ -1,0 +1,168 @@
+"""When maintenance runs: a little after each barrier, to the end at close; and when the dictionary is trained.
+
+I1. The index's steps run under the store's maintenance lock, one process at a time. It is given back when they are
+    done, or when nobody has stepped them for `ABANDON_S`.
+I2. A failed step never fails the commit before it; it is remembered, and reported by `finish` and `stats`.
+I3. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
+
+It does not know what a step does.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from ctxmem import changes, codec
+from ctxmem.store import Batch, Snapshot, Store
+
+STEP_S = 0.001
+ABANDON_S = 2.0
+_SKIP_AFTER_FAILURE = 64
+_SAMPLES = 512
+_SAMPLE_BYTES = 128 << 10  # fewer teach nothing
+
+# On disk: never renumber.
+_CURRENT = b"dictionary"
+_DICTIONARY = b"dictionary/"
+
+
+def dictionary_key(number: int) -> bytes:
+    """The key of a dictionary in the table meta."""
+    return _DICTIONARY + number.to_bytes(4, "big")
+
+
+def current_dictionary(snapshot: Snapshot) -> int | None:
+    """The number of the dictionary in use, or None."""
+    value = snapshot.get("meta", _CURRENT)
+    return None if value is None else int.from_bytes(value, "big")
+
+
+def dictionaries(snapshot: Snapshot) -> list[int]:
+    """Every dictionary that the store holds."""
+    end = _DICTIONARY[:-1] + bytes([_DICTIONARY[-1] + 1])
+    return [int.from_bytes(key[len(_DICTIONARY) :], "big") for key in snapshot.keys("meta", _DICTIONARY, end)]
+
+
+def put_dictionary(batch: Batch, data: bytes) -> int:
+    """Store a dictionary under a new number and make it the current one."""
+    number = max([*dictionaries(batch), current_dictionary(batch) or 0]) + 1
+    batch.put("meta", dictionary_key(number), data)
+    batch.put("meta", _CURRENT, number.to_bytes(4, "big"))
+    changes.record(batch, "dictionary", number)
+    return number
+
+
+def drop_dictionaries(batch: Batch, numbers: Iterable[int]) -> None:
+    """Delete dictionaries that nothing needs any more; with the current one gone, none is in use."""
+    current = current_dictionary(batch)
+    for number in numbers:
+        batch.delete("meta", dictionary_key(number))
+        if number == current:
+            batch.delete("meta", _CURRENT)
+
+
+class Upkeep:
+    """Steps one iterator of maintenance at a time. Safe from any thread: who finds it busy goes on without."""
+
+    def __init__(self, store: Store, steps: Callable[[], Iterator[None]]) -> None:
+        self._store = store
+        self._steps = steps
+        self._running: Iterator[None] | None = None
+        self._lock = threading.Lock()
+        self._stepped_at = 0.0
+        self._skip = 0
+        self.failure: Exception | None = None
+
+    def step(self, seconds: float = STEP_S) -> None:
+        """Run steps for about this long; nothing where another thread or process is at it. Never raises (I2)."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._skip:
+                self._skip -= 1
+                return
+            self._advance(time.perf_counter() + seconds)
+        except Exception as exc:  # noqa: BLE001 - I2: kept for whoever asks
+            self.failure = exc
+            self._skip = _SKIP_AFTER_FAILURE
+        finally:
+            self._lock.release()
+
+    def finish(self) -> bool:
+        """Run steps to the end; False when another process is at it. Raises what a step raises."""
+        with self._lock:
+            done = self._advance(None)
+            if done:
+                self.failure = None
+            return done
+
+    def give_way(self) -> None:
+        """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""
+        if self._running is not None and time.monotonic() - self._stepped_at > ABANDON_S:
+            self.stop()
+
+    def stop(self) -> None:
+        """Let go of the iterator and of the lock."""
+        with self._lock:
+            self._stop()
+
+    def _advance(self, until: float | None) -> bool:
+        """Step until a time, or to the end; whether the end was reached."""
+        if self._running is None:
+            if not self._store.take_maintenance():
+                return False
+            self._running = self._steps()
+        try:
+            for _ in self._running:
+                if until is not None and time.perf_counter() >= until:
+                    self._stepped_at = time.monotonic()
+                    return False
+        except BaseException:
+            self._stop()
+            raise
+        self._stop()
+        return True
+
+    def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        try:
+            close = getattr(running, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._store.release_maintenance()
+
+
+class Trainer:
+    """Collects samples until there are enough, then trains the store's first dictionary (I3)."""
+
+    def __init__(self, store: Store, is_forgotten: Callable[[int], bool]) -> None:
+        self._store = store
+        self._is_forgotten = is_forgotten
+        self._samples: deque[tuple[int, bytes]] = deque(maxlen=_SAMPLES)
+        self.is_done = False
+
+    def offer(self, segment_id: int, packed: bytes) -> None:
+        """Keep a committed record as a sample."""
+        if not self.is_done:
+            self._samples.append((segment_id, packed))
+
+    def train(self) -> int | None:
+        """Train and commit a dictionary when there are samples enough and the store has none; its number."""
+        if self.is_done or len(self._samples) < _SAMPLES:
+            return None
+        live = [packed for segment_id, packed in list(self._samples) if not self._is_forgotten(segment_id)]
+        if sum(map(len, live)) < _SAMPLE_BYTES:
+            return None
+        self.is_done = True
+        self._samples.clear()
+        data = codec.train(live)
+        return None if data is None else self._store.write(lambda batch: _put_first(batch, data))
+
+
+def _put_first(batch: Batch, data: bytes) -> int | None:
+    """Store a dictionary unless another process was first."""
+    return put_dictionary(batch, data) if current_dictionary(batch) is None else current_dictionary(batch)

@@ -1,0 +1,165 @@
+"""The writing half of the log: ids, the queue, and the one transaction that empties it.
+
+I1. An id is known at append and rises with each; one that a commit has covered is never given again.
+I2. A record is in the queue until it is on disk. Where a commit fails the queue is as it was.
+I3. A commit is one transaction: everything queued, the callers' writes, the writer's claim and the change log.
+I4. Locks are taken in this order: commit, store's write lock, queue, index. No caller's code runs under the queue's.
+
+It does not know sessions' names, leases, or when commits happen.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ctxmem import changes, marks, names
+from ctxmem.errors import KeyConflict
+from ctxmem.frames import key as id_key
+from ctxmem.hot import Hot
+from ctxmem.index import Index
+from ctxmem.log.pending import Pending, PendingQueue
+from ctxmem.log.reader import Reader
+from ctxmem.log.upkeep import Trainer
+from ctxmem.segment import Record
+from ctxmem.slots import Slot
+from ctxmem.store import Batch, Store
+
+Write: TypeAlias = Callable[[Batch], None]
+
+
+class Writer:
+    """Appends and commits for one open log. Safe from any thread."""
+
+    def __init__(self, store: Store, hot: Hot, reader: Reader, index: Index, trainer: Trainer, size: int) -> None:
+        self._store = store
+        self._hot = hot
+        self._reader = reader
+        self._index = index
+        self._trainer = trainer
+        self._size = size  # ids of a block
+        self._queue = PendingQueue()
+        self._lock = threading.Lock()  # the queue and the slot's next id
+        self.committing = threading.RLock()
+        self.slot: Slot | None = None
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for a commit."""
+        return self._queue.packed_bytes
+
+    @property
+    def queued(self) -> int:
+        """How many records wait for a commit."""
+        return len(self._queue)
+
+    def first_id(self) -> int | None:
+        """The id that has waited longest."""
+        with self._lock:
+            return self._queue.first_id
+
+    def waiting(self, segment_id: int) -> Record | None:
+        """A record while it waits."""
+        with self._lock:
+            item = self._queue.by_id(segment_id)
+        return None if item is None else item.record
+
+    def append(self, record: Record, packed: bytes, key: bytes | None, digest: bytes) -> tuple[int, bool]:
+        """Queue a record: its id, and whether it is new.
+
+        Raises:
+            KeyConflict: the key names other content.
+            StoreBusy, StoreFull: a block of ids was needed and could not be had.
+        """
+        while True:
+            with self._lock:
+                if key is not None and (known := self._known(key, digest)) is not None:
+                    return known, False
+                segment_id = None if self.slot is None else self.slot.take_id()
+                if segment_id is not None:
+                    self._hot.hold(segment_id, packed)
+                    self._queue.push(Pending(segment_id, record, packed, key, digest))
+                    self._index.add(segment_id, record)
+                    return segment_id, True
+            self.reserve_ids()
+
+    def commit(self, writes: list[Write]) -> None:
+        """Put what is queued, and run the callers' writes, in one transaction (I3); nothing to do is nothing done."""
+        with self.committing:
+            with self._lock:
+                items = list(self._queue)
+            if not items and not writes:
+                return
+            for item in items:
+                if item.forward is None:
+                    item.stored = self._reader.codec.store(item.packed)
+                    item.forward = self._index.forward(item.segment_id)
+            slot = self.slot
+            spare = self._store.write(lambda batch: _apply(batch, slot, items, writes))
+            with self._lock:
+                self._queue.settle(items)
+                if slot is not None and spare is not None:
+                    slot.extended(spare)
+            self._hot.settle([item.segment_id for item in items])
+            for item in items:
+                self._trainer.offer(item.segment_id, item.packed)
+
+    def reserve_ids(self) -> Slot:
+        """Claim a slot where there is none, and a block when they are used up; one commit."""
+        with self.committing:
+            slot = self.slot
+            if slot is None:
+                slot = Slot.claim(self._store, self._size)
+                with self._lock:
+                    self.slot = slot
+            elif slot.is_used_up:
+                block = self._store.write(slot.extend)
+                with self._lock:
+                    slot.extended(block)
+            return slot
+
+    def _known(self, key: bytes, digest: bytes) -> int | None:
+        """The segment that a key names, queued or committed; the caller holds the queue's lock."""
+        item = self._queue.by_key(key)
+        if item is not None:
+            segment_id, known_digest = item.segment_id, item.digest
+        else:
+            with self._store.snapshot() as snapshot:
+                found = names.find_key(snapshot, key)
+            if found is None:
+                return None
+            segment_id, known_digest = found
+        if known_digest not in (digest, names.ERASED_DIGEST):
+            raise KeyConflict(f"this key names segment {segment_id}, which holds other content", segment_id)
+        return segment_id
+
+
+def _apply(batch: Batch, slot: Slot | None, items: list[Pending], writes: list[Write]) -> int | None:
+    """Put queued records and run the callers' writes; the block that was reserved on the way, if any."""
+    spare = None
+    if items and slot is not None:
+        spare = slot.advance(batch, items[-1].segment_id)
+        _put_records(batch, items)
+    elif slot is not None:
+        slot.verify(batch)
+    for write in writes:
+        write(batch)
+    return spare
+
+
+def _put_records(batch: Batch, items: list[Pending]) -> None:
+    spans: list[int] = []  # first, last, first, last, ...
+    pinned: list[int] = []
+    for item in items:
+        batch.put("log", id_key(item.segment_id), item.stored)
+        batch.put("forward", id_key(item.segment_id), item.forward or b"")
+        if item.key is not None:
+            names.put_key(batch, item.key, item.segment_id, item.digest)
+        if item.record.pinned:
+            pinned.append(item.segment_id)
+        if spans and item.segment_id == spans[-1] + 1:
+            spans[-1] = item.segment_id
+        else:
+            spans += [item.segment_id, item.segment_id]
+    changes.record(batch, "append", spans)
+    if pinned:
+        changes.record(batch, "pin", marks.change(batch, marks.PINNED, pinned, is_on=True))

@@ -10,6 +10,7 @@ It does not know what a commit is: it is given one to call.
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 
 from ctxmem.errors import StoreClosed
 from ctxmem.log.writer import Write
@@ -88,8 +89,8 @@ class Committer:
                 self._serve(waiters)
             elif is_due and not self._try_commit():
                 pause_s = _RETRY_S
-            self._idle()
-            seen = first
+            self._between()
+            seen = self._first_id()
             quiet = 0 if first is not None else quiet
 
     def _try_commit(self) -> bool:
@@ -99,6 +100,11 @@ class Committer:
         except Exception:  # noqa: BLE001 - every kind: the thread must live, and the barrier reports
             return False
         return True
+
+    def _between(self) -> None:
+        """Do what may wait. It may fail, too: it is tried again, and what it did not do nobody misses."""
+        with suppress(Exception):
+            self._idle()
 
     def _serve(self, waiters: "list[tuple[Write | None, Future[None]]]") -> None:
         """One commit for all; where it fails, one for each, so that one caller's error is his alone (I2)."""

@@ -23,6 +23,7 @@ from ctxmem.index import Index
 from ctxmem.log import audit, purge
 from ctxmem.log.committer import Committer
 from ctxmem.log.reader import Reader
+from ctxmem.log.sessions import Sessions
 from ctxmem.log.upkeep import Trainer, Upkeep
 from ctxmem.log.writer import Write, Writer
 from ctxmem.options import Options
@@ -34,7 +35,6 @@ T = TypeVar("T")
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
 CROWDED_BYTES = 8 << 20  # queued: whoever appends commits, and hears what is wrong
-_NAMES_MOST = 65_536
 
 
 class Lease:
@@ -70,8 +70,7 @@ class Log:
         self._upkeep = Upkeep(store, self.index.steps)
         self._committer = Committer(self._writer.commit, self._writer.first_id, self._idle)
         self._closing = threading.Lock()
-        self._numbers: dict[str, int] = {}
-        self._names: dict[int, str] = {}
+        self._sessions = Sessions(store, self._commit_now)
         self._is_closed = False
         atexit.register(self._flush_at_exit)
 
@@ -102,41 +101,21 @@ class Log:
             BadInput: an empty or very long name.
         """
         self._usable()
-        number = self._numbers.get(name)
-        if number is not None:
-            return number
-        with self._store.snapshot() as snapshot:
-            number = names.session_number(snapshot, name)
-        if number is None and create:
-            return self.sessions([name])[0]
-        if number is not None:
-            self._remember(name, number)
-        return number
+        number = self._sessions.number(name)
+        return self.sessions([name])[0] if number is None and create else number
 
     def sessions(self, wanted: Iterable[str]) -> list[int]:
-        """The numbers of many sessions, made in one commit."""
-        listed = list(wanted)
-        found: list[int] = []
-        self._commit_now([lambda batch: found.__setitem__(slice(None), names.create_sessions(batch, listed))])
-        for name, number in zip(listed, found, strict=True):
-            self._remember(name, number)
-        return found
+        """The numbers of many sessions, made in one commit where they are new."""
+        return self._sessions.make(list(wanted))
 
     def session_name(self, number: int) -> str | None:
         """The name of a session, or None; 0 is no session."""
         self._usable()
-        name = self._names.get(number)
-        if name is None and number > 0:
-            with self._store.snapshot() as snapshot:
-                name = names.session_name(snapshot, number)
-            if name is not None:
-                self._remember(name, number)
-        return name
+        return self._sessions.name(number)
 
     def session_names(self) -> list[tuple[int, str]]:
         """Every session by number."""
-        with self.snapshot() as snapshot:
-            return names.session_names(snapshot)
+        return list(self._sessions.all())
 
     # --- appending and committing ---
 
@@ -285,6 +264,7 @@ class Log:
     def stats(self) -> dict[str, int]:
         """Sizes, counts and hit rates."""
         self._usable()
+        self._reader.refresh()
         found = {**self._store.stats(), **self._hot.stats(), **self.index.stats()}
         found["queued_entries"] = self._writer.queued
         found["queued_bytes"] = self._writer.queued_bytes
@@ -360,13 +340,6 @@ class Log:
         with self._store.snapshot() as snapshot:
             found: list[int] = marks.ids(snapshot, marks.FORGOTTEN).tolist()
         return found
-
-    def _remember(self, name: str, number: int) -> None:
-        if len(self._numbers) >= _NAMES_MOST:
-            self._numbers.clear()
-            self._names.clear()
-        self._numbers[name] = number
-        self._names[number] = name
 
     def _idle(self) -> None:
         """What the small thread does when nothing waits: let others maintain, train the dictionary."""

@@ -38,7 +38,6 @@ class Row:
 class Meter:
     """Rows and totals over one run. `kind_of` tells the kind of a segment by its id."""
 
-    provider: str
     kind_of: Callable[[int], str]
     rows: list[Row] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -79,7 +78,7 @@ class Meter:
         return row
 
     def _judge(self, prompt: ctxmem.Prompt) -> None:
-        found = ctxmem.validate(prompt.kwargs(), self.provider)
+        found = ctxmem.validate(prompt.kwargs(), prompt.provider)
         self.violations += [f"turn {prompt.turn}: {one}" for one in found]
         self.budget = prompt.budget
         self.over_budget += prompt.tokens > prompt.budget

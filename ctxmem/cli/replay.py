@@ -89,7 +89,7 @@ class _Replay:
             elif self._window is not None:
                 self._how["window"] = self._window
             with memory.context(self._conversation.name, **self._how) as context:
-                self._meter = Meter(_shape(context), lambda segment_id: memory.get(segment_id).kind)
+                self._meter = Meter(lambda segment_id: memory.get(segment_id).kind)
                 for number, message in enumerate(self._conversation.messages):
                     if message.get("role") == "assistant" and number:
                         self._assemble(context, number)
@@ -138,8 +138,3 @@ class _Replay:
         )
         tables.summary(self._meter.summary(), more=more)
         output.say("")
-
-
-def _shape(context: ctxmem.Context) -> str:
-    """The provider shape that the context renders."""
-    return str(context.provider)

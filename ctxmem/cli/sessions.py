@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ctxmem
-from ctxmem import names, turns
+from ctxmem import turns
 from ctxmem.errors import BadInput
 
 
@@ -38,7 +38,7 @@ def sessions(memory: ctxmem.Memory) -> list[Session]:
     """Return every session, in the order they were made."""
     log = memory._log  # noqa: SLF001 - see the module's docstring
     with log.snapshot() as snapshot:
-        found = [(number, name, turns.context(snapshot, number)) for number, name in names.session_names(snapshot)]
+        found = [(number, name, turns.context(snapshot, number)) for number, name in log.session_names()]
     return [Session(number, name, len(log.index.session_ids(number)), row) for number, name, row in found]
 
 

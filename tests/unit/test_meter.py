@@ -12,7 +12,7 @@ from ctxmem.cli.tables import chosen
 @pytest.fixture
 def meter(monkeypatch):
     monkeypatch.setattr(ctxmem, "validate", lambda payload, _provider: payload.get("bad", []), raising=False)
-    return Meter("openai", lambda segment_id: "recall" if segment_id >= 100 else "user")
+    return Meter(lambda segment_id: "recall" if segment_id >= 100 else "user")
 
 
 def prompt(*texts, turn=1, collection=None, segments=(), system=None, bad=(), tokens=10):
@@ -25,6 +25,7 @@ def prompt(*texts, turn=1, collection=None, segments=(), system=None, bad=(), to
         tokens=tokens,
         budget=100,
         exact=True,
+        provider="openai",
         kwargs=lambda: {"bad": list(bad)},
     )
 

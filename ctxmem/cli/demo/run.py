@@ -63,7 +63,7 @@ class Run:
         self._pages: list[tuple[int, str]] = []  # (segment id, text) of pages read, for the restores
         self._read: dict[str, None] = {}  # files read to their end, in order
         self._open()
-        self.outcome = Outcome(Meter("openai", lambda segment_id: self._memory.get(segment_id).kind))
+        self.outcome = Outcome(Meter(lambda segment_id: self._memory.get(segment_id).kind))
 
     def _open(self) -> None:
         self._memory = ctxmem.open(self._store)

@@ -26,6 +26,7 @@ Uint16s: TypeAlias = npt.NDArray[np.uint16]
 
 LIST_MOST = 4_096  # On disk: a longer list is stored as bits.
 KEY_BYTES = 200  # longer facet values are keyed by their hash
+UNSEARCHED = b"\x03u"  # On disk: never rename. The key of segments that are never a hit.
 
 _LIST, _BITS, _RANGE = 2, 3, 4  # On disk: never renumber; 0 and 1 are forms of posting lists.
 _HEADER = struct.Struct("<HBB")  # count - 1, unused, form

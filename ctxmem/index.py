@@ -170,12 +170,13 @@ class Index:
         recency: int = 0,
         boost: Mapping[str, Any] | None = None,
         boost_weight: int = 0,
+        min_share: float = 0.0,
     ) -> list[Scored]:
         """Return the best hits in order.
 
         `facets`: name -> value, or list of values that must all be there. `sessions`, `kind`, `since`, `until` (both
         ends included) and `exclude` narrow too. `recency`: see `search.Weights`; `boost`: facets of which each one that
-        a candidate has adds `boost_weight`.
+        a candidate has adds `boost_weight`. `min_share`: see `search.search`.
         """
         keys = [] if kind is None else [kind_key(kind)]
         conditions = Filter(
@@ -192,6 +193,7 @@ class Index:
                 explain=explain,
                 is_conversation_aware=conversation,
                 weights=weights,
+                min_share=min_share,
             )
 
     def session_ids(self, session: int, after: int = -1) -> list[int]:

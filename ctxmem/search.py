@@ -83,8 +83,12 @@ def search(
     explain: bool = False,
     is_conversation_aware: bool = True,
     weights: Weights = NO_WEIGHTS,
+    min_share: float = 0.0,
 ) -> list[Scored]:
-    """Return the best `limit` hits; `scopes` are in order of their first id and hold no postings yet."""
+    """Return the best `limit` hits; `scopes` are in order of their first id and hold no postings yet.
+
+    `min_share`: hits that score less than this share of what all the query's words together could are left out.
+    """
     if limit <= 0 or not scopes:
         return []
     if query.is_empty:
@@ -94,6 +98,8 @@ def search(
         return []
     found = question.candidates(limit, explain=explain, is_conversation_aware=is_conversation_aware)
     _weigh(scopes, found, weights)
+    if min_share > 0:
+        found.keep(found.scores >= min_share * question.ideal)
     found.keep(np.lexsort((-found.ids, -found.scores))[:limit])
     return list(_hits(found, explain=explain))
 
@@ -111,6 +117,9 @@ def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:
         if len(best_at) == limit and (scope.part.at_max, scope.last_id) <= (best_at[-1], int(best_ids[-1])):
             continue
         chosen = facets.intersect(scope.chosen(), scope.part.present())
+        unsearched = scope.part.facet(facets.UNSEARCHED)
+        if unsearched is not None:
+            chosen = facets.without(chosen, facets.offsets_of(unsearched), scope.part.span)
         offsets = np.arange(scope.part.span) if chosen is None else facets.offsets_of(chosen)
         at = scope.part.at().take(offsets)
         if len(best_at) == limit:
@@ -180,6 +189,14 @@ class _Question:
         self.read_texts = read_texts
         self.wanted = _prepare(scopes, query)
 
+    @property
+    def ideal(self) -> int:
+        """What a segment would score that said all ranked words that exist, and little else."""
+        known = (
+            place for place in self.wanted.ranked if any(scope.postings[place] is not None for scope in self.scopes)
+        )
+        return 256 * sum(self.wanted.weights[place] for place in known)
+
     def candidates(self, limit: int, *, explain: bool, is_conversation_aware: bool) -> Candidates:
         """Return the segments that the hits are taken from, with their scores."""
         keys, partial = self._pool(max(relevance.POOL, limit) if is_conversation_aware else limit)
@@ -221,12 +238,18 @@ class _Question:
         ok: Array = is_scored.copy()
         for scope, part in conversation.slices(self.scopes, ids):
             others = (ok[part] & ~in_pool[part]).nonzero()[0]
-            chosen = scope.chosen() if len(others) else None
-            if not len(others) or (chosen is None and not self.wanted.is_strict):
+            if not len(others):
+                continue
+            chosen, unsearched = scope.chosen(), scope.part.facet(facets.UNSEARCHED)
+            if chosen is None and unsearched is None and not self.wanted.is_strict:
                 continue
             offsets = (ids[part][others] - scope.part.first).astype(np.uint16)
             passing = self.wanted.admits(scope, offsets)
-            ok[part.start + others] = passing if chosen is None else passing & facets.contains(chosen, offsets)
+            if chosen is not None:
+                passing &= facets.contains(chosen, offsets)
+            if unsearched is not None:
+                passing &= ~facets.contains(unsearched, offsets)
+            ok[part.start + others] = passing
         if self.phrases:
             others = (ok & ~in_pool).nonzero()[0]
             ok[others] = self._holds_phrases(ids[others])

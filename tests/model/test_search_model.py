@@ -50,6 +50,7 @@ records = st.builds(
     tokens=st.integers(0, 9),
     at=st.integers(0, 40).map(lambda day: day * DAY_S),
     facets=facet_sets,
+    extra=st.sampled_from([{}, {}, {}, {}, {"unindexed": True}]),
 )
 words = st.tuples(st.sampled_from(["", "", "", "", "+", "-"]), st.sampled_from(WORDS)).map("".join)
 phrases = st.tuples(st.sampled_from(["", "-"]), st.lists(st.sampled_from(WORDS), min_size=1, max_size=3)).map(
@@ -82,7 +83,7 @@ class Rig:
 
     def open(self):
         self.store = Store.open(self.path, durability="unsafe")
-        self.codec = Codec(lambda number: None)
+        self.codec = Codec({}.get)
         self.index = Index(self.store, OPTIONS, self.codec, self.read)
 
     def read(self, ids):
@@ -202,13 +203,16 @@ class SearchMachine(RuleBasedStateMachine):
         for i in ids - self.rig.forgotten:
             record = self.rig.records[i]
             model.add(oracle.Doc(i, record.text, record.session, record.kind, record.at, dict(record.facets)))
+            if record.extra:
+                model.docs[i].impacts = {}  # counts and has a place in its session, and is never a hit
         asked = {name: value for name, value in chosen.items() if name != "modulus"}
         if "modulus" in chosen:
             asked["exclude"] = facets.IdSet(i for i in self.rig.records if i % chosen["modulus"] == 0)
 
         def passes(doc):
             return (
-                ("sessions" not in chosen or doc.session in chosen["sessions"])
+                not self.rig.records[doc.id].extra
+                and ("sessions" not in chosen or doc.session in chosen["sessions"])
                 and ("kind" not in chosen or doc.kind == chosen["kind"])
                 and ("since" not in chosen or doc.at >= chosen["since"])
                 and ("until" not in chosen or doc.at <= chosen["until"])

@@ -142,9 +142,9 @@ class Log:
 
     def rise_above(self, segment_id: int) -> None:
         """Give only ids above this one from now on: a session that another writer began goes on in order."""
-        slot = self._reserve_ids()
-        with self._lock:
-            slot.rise_above(segment_id)
+        self._usable()
+        self._refuse_readonly()
+        self._writer.rise_above(segment_id)
 
     def ensure_open(self) -> None:
         """Raise `StoreClosed`, or `StoreForked` in a child process, where the log cannot be used."""

@@ -103,6 +103,12 @@ class Writer:
             for item in items:
                 self._trainer.offer(item.segment_id, item.packed)
 
+    def rise_above(self, segment_id: int) -> None:
+        """Give only ids above this one from now on, at the price of what is left of a lower block."""
+        slot = self.reserve_ids()
+        with self._lock:
+            slot.rise_above(segment_id)
+
     def reserve_ids(self) -> Slot:
         """Claim a slot where there is none, and a block when they are used up; one commit."""
         with self.committing:

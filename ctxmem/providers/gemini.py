@@ -62,19 +62,30 @@ def parse(message: Json) -> list[Draft]:
     """
     if "candidates" in message:
         candidates = message["candidates"]
-        if not isinstance(candidates, list) or not candidates or not isinstance(candidates[0].get("content"), dict):
+        first = candidates[0] if isinstance(candidates, list) and candidates else None
+        if not isinstance(first, dict) or not isinstance(first.get("content"), dict):
             raise BadMessage("message.candidates: no candidate with content; append a reply that has one")
         usage = message.get("usageMetadata") or message.get("usage_metadata")
-        return [_draft("assistant", {"role": "model", **candidates[0]["content"]}, usage)]
-    parts = message.get("parts")
-    if not isinstance(parts, list) or not all(isinstance(part, dict) and part for part in parts):
-        raise BadMessage(f"message.parts: {kind_of(parts)}; pass a list of parts such as {{'text': ...}}")
+        said = {"parts": [], **first["content"], "role": "model"}
+        _check_parts(said["parts"])
+        return [_draft("assistant", said, usage if isinstance(usage, dict) else None)]
+    parts = _check_parts(message.get("parts"))
     if message.get("role") == "model":
         return [_draft("assistant", message)]
     results = [part for part in parts if "functionResponse" in _camel(part)]
     rest = [part for part in parts if "functionResponse" not in _camel(part)]
     drafts = [_draft("tool", {**message, "parts": [part]}) for part in results]
     return [*drafts, _draft("user", {**message, "parts": rest})] if rest or not drafts else drafts
+
+
+def _check_parts(parts: Any) -> list[Json]:
+    if not isinstance(parts, list) or not all(isinstance(part, dict) and part for part in parts):
+        raise BadMessage(f"message.parts: {kind_of(parts)}; pass a list of parts such as {{'text': ...}}")
+    for index, part in enumerate(map(_camel, parts)):
+        for name in ("functionCall", "functionResponse", "inlineData", "fileData"):
+            if name in part and not isinstance(part[name], dict):
+                raise BadMessage(f"message.parts[{index}].{name}: not an object; pass {{'name': ...}} or the like")
+    return parts
 
 
 def _camel(part: Json) -> Json:

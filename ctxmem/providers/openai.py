@@ -95,10 +95,12 @@ def parse(message: Json) -> list[Draft]:
 
 def _parse_reply(reply: Json) -> list[Draft]:
     choices = reply["choices"]
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0].get("message"), dict):
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         raise BadMessage("message.choices: expected one choice; append the message you take: reply.choices[i].message")
-    message = {key: value for key, value in choices[0]["message"].items() if key not in OUTPUT_ONLY}
-    message.setdefault("role", "assistant")
+    message = {key: value for key, value in choice["message"].items() if key not in OUTPUT_ONLY}
+    if message.setdefault("role", "assistant") != "assistant":
+        raise BadMessage("message.choices[0].message.role: not assistant; append a reply, or the message itself")
     drafts = parse(message)
     usage = reply.get("usage")
     return [_with_usage(draft, usage) for draft in drafts] if usage else drafts

@@ -58,11 +58,12 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     {'a': {'x': 1, 'y': 2}, 'anthropic-beta': 'p,q,r'}
     """
     merged = dict(base)
-    for key, value in over.items():
+    for given, value in over.items():
+        key = _BETA if given.lower() == _BETA else given  # header names know no case
         mine = base.get(key)
         if isinstance(mine, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(dict(mine), value)
-        elif key.lower() == _BETA and isinstance(mine, str) and isinstance(value, str):
+        elif key == _BETA and isinstance(mine, str) and isinstance(value, str):
             merged[key] = _joined(mine, value)
         else:
             merged[key] = value

@@ -50,6 +50,8 @@ def parse(message: Any, *, prefer: str = "openai") -> list[Draft]:
     whole = plain(message)
     if not isinstance(whole, dict):
         raise BadMessage(f"message: {type(message).__name__}; pass one message, a dict or an SDK object")
+    if not isinstance(whole.get("type"), str | None):
+        raise BadMessage("message.type: not a str; pass the type of the item or reply, or leave it out")
     if hasattr(message, "model_dump"):
         whole = {key: value for key, value in whole.items() if key not in openai.OUTPUT_ONLY}
     drafts: list[Draft] = SHAPES[shape_of(whole, prefer)].parse(whole)
@@ -64,11 +66,12 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
     """
     if shape := _shape_of_reply(message):
         return shape
-    role = message.get("role")
+    role = message.get("role") if isinstance(message.get("role"), str | None) else repr(message["role"])
     if role in {"tool", "function"}:
         return "openai"
     content = message.get("content")
-    kinds = {part.get("type") for part in content if isinstance(part, dict)} if isinstance(content, list) else set()
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    kinds = {kind for part in parts if isinstance(kind := part.get("type"), str)}
     if kinds & responses.PARTS:
         return "openai-responses"
     if role in {"system", "developer"}:
@@ -82,7 +85,7 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
         return "anthropic"
     if kinds & _OPENAI_PARTS:
         return "openai"
-    if kinds - {"text"}:
+    if kinds & _ANTHROPIC_BLOCKS or any(kind.endswith(("tool_use", "tool_result")) for kind in kinds):
         return "anthropic"
     return prefer if prefer in {"openai", "anthropic"} else "openai"
 
@@ -106,6 +109,7 @@ _OPENAI_FIELDS = frozenset(
     {"tool_calls", "function_call", "refusal", "audio", "name", "annotations", *openai.REASONING}
 )
 _ANTHROPIC_FIELDS = frozenset({"stop_reason", "stop_sequence"})
+_ANTHROPIC_BLOCKS = frozenset({"image", "document", "search_result", "thinking", "redacted_thinking", "compaction"})
 _OPENAI_PARTS = frozenset({"image_url", "input_audio", "file", "refusal"})
 
 

@@ -1,3 +1,82 @@
-"""An embedded context-memory engine for LLM agents: keeps everything, sends what fits."""
+"""An embedded context-memory engine for LLM agents: keeps everything, sends what fits.
+
+memory = ctxmem.open("agent.ctxmem")
+context = memory.context("fix-login", model="gpt-6.1-sol")
+context.append({"role": "user", "content": "Why does login fail?"})
+prompt = context.assemble()
+reply = client.chat.completions.create(**prompt.kwargs())
+context.append(reply)
+"""
+
+from ctxmem.context import Context
+from ctxmem.errors import (
+    BadInput,
+    BadMessage,
+    BadQuery,
+    ContextBusy,
+    CorruptSegment,
+    CtxMemError,
+    FormatMismatch,
+    KeyConflict,
+    NotAStore,
+    SegmentNotFound,
+    StoreBusy,
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreForked,
+    StoreFull,
+    StoreReadonly,
+    ToolsChanged,
+    TurnNotFound,
+    WindowOverflow,
+    WriterFenced,
+)
+from ctxmem.memory import Memory, open  # noqa: A004 - always written ctxmem.open
+from ctxmem.memorytools import tools
+from ctxmem.options import Options, Policy
+from ctxmem.prompt import Collection, Explanation, Prompt, Reason
+from ctxmem.providers import Violation, validate
+from ctxmem.segment import Call, Hit, Problem, Segment
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BadInput",
+    "BadMessage",
+    "BadQuery",
+    "Call",
+    "Collection",
+    "Context",
+    "ContextBusy",
+    "CorruptSegment",
+    "CtxMemError",
+    "Explanation",
+    "FormatMismatch",
+    "Hit",
+    "KeyConflict",
+    "Memory",
+    "NotAStore",
+    "Options",
+    "Policy",
+    "Problem",
+    "Prompt",
+    "Reason",
+    "Segment",
+    "SegmentNotFound",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreError",
+    "StoreForked",
+    "StoreFull",
+    "StoreReadonly",
+    "ToolsChanged",
+    "TurnNotFound",
+    "Violation",
+    "WindowOverflow",
+    "WriterFenced",
+    "open",
+    "tools",
+    "validate",
+]

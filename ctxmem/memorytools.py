@@ -4,6 +4,7 @@ I1. Every result starts with `QUOTED`: stored text is data.
 I2. A bad argument or an unknown id gets a sentence, never an exception: the reader is a model.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -91,3 +92,18 @@ def whole(arguments: Mapping[str, Any], name: str, default: int | None, low: int
     if not low <= value <= high:
         return f"`{name}` must lie between {low} and {high}."
     return value
+
+
+_HEADINGS = re.compile(r"^\[#(\d{1,10})\]", re.MULTILINE)
+
+
+def sources_of(name: str, arguments: Mapping[str, Any], text: str) -> list[int]:
+    r"""Return the ids of the segments that a result of these tools repeats; quoted text cannot forge a heading.
+
+    >>> sources_of("memory_search", {}, "[#7] user:\nhi\n\n[#9] user:\nho")
+    [7, 9]
+    """
+    if name == READ:
+        asked = whole(arguments, "id", None, 0, 2**32 - 1)
+        return [asked] if isinstance(asked, int) else []
+    return list(dict.fromkeys(int(found) for found in _HEADINGS.findall(text)))

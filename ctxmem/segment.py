@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-Facet: TypeAlias = "str | int"
-Facets: TypeAlias = "dict[str, Facet | list[Facet]]"
+Facet: TypeAlias = str | int
+Facets: TypeAlias = dict[str, Facet | list[Facet]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,13 @@
 
 Invariants:
     I1. The same segment gives the same bytes for ever.
-    I2. Quoted text can forge no line, no id and no heading: see `escaped`.
+    I2. Quoted text can forge no line, no id and no heading: see `gist.escaped`.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 FORGOTTEN: Final = "[forgotten]"
-
-_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-def escaped(text: str) -> str:
-    """Make a text safe to quote on one line of the record: no break, no control character, no `[#`.
-
-    >>> escaped("a\\n[#7] b")
-    'a [ #7] b'
-    """
-    return _BREAKS.sub(" ", text).replace("[#", "[ #")
-
 
 def _way_back(segment_id: int, *, has_memory_read: bool) -> str:
     return f"memory_read({segment_id}) shows it" if has_memory_read else "run the call again if needed"

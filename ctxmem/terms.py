@@ -13,7 +13,7 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import add
 
@@ -24,8 +24,8 @@ TERM_BYTES = 64  # longest term in UTF-8; LMDB keys end at 511
 MAX_TERMS = 32_768  # distinct terms kept of one segment, the most frequent
 MAX_LENGTH = 65_535  # bound of a segment's length in words
 SPEAKER_COUNT = 2
-_CUT_CHARS = 48  # a longer word is cut to its first 32 characters
-_MEMO_TOKENS = 32_768  # about 8 MB
+_SAFE_CHARS = TERM_BYTES // 4  # always short enough; what is kept of a word that is too long
+_MEMO_ENTRIES = 32_768  # of each of two generations; about 16 MB when full
 _MEMO_CHARS = 40
 _BLOB_CHARS = 200  # an unbroken run of ASCII this long is data, not words
 _BLOB_KEPT = 2_000  # of minified code, what is still read for words
@@ -82,13 +82,17 @@ _JOINED = (
     "\U00020000-\U0003ffff"
 )
 _WORD = rf"[\w{_MARKS}]"
-_LINK = r"(?:://|::|[-./:@'\u2019]|(?<=\d),(?=\d\d\d))"
-_TOKEN = re.compile(rf"{_WORD}{{1,256}}(?:{_LINK}{_WORD}{{1,256}}|\+\+|#){{0,31}}")
+_LINKED = r"""{word}{{1,256}}(?:(?:[-./@'{quote}]|:(?://|:)?){word}{{1,256}}|\+\+|\#|,(?<=\d,)\d{{3}}{word}{{0,253}}){{0,31}}"""
+_TOKEN = re.compile(_LINKED.format(word=_WORD, quote="\u2019"))
+_ASCII_TOKEN = re.compile(
+    _LINKED.format(word="[A-Za-z0-9_]", quote="")
+)  # the same for ASCII, in two thirds of the time
 _BLOB = re.compile(rf"(?<![!-~])[!-~]{{{_BLOB_CHARS},}}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{100,}")
 _COMPONENT = re.compile(r"[/:@]+")
 _NAME = re.compile(rf"{_WORD}+")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]{2,}")
+_CONTRACTION = re.compile(r"'(?:s|ll|d|re|ve|m)$")
 _HYPHEN = re.compile(r"(?<=[^\W\d])-(?=[^\W\d])")
 _LETTERS_DIGITS = re.compile(r"([a-z]{3,})\d+$")
 _NUMBER = re.compile(r"\d[\d.,:]*$")
@@ -106,8 +110,6 @@ _MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 
-_names: dict[str, list[str]] = {}  # speaker -> terms
-_dates: dict[float, tuple[str, ...]] = {}  # day since the epoch -> date words
 _stemmer = Stemmer.Stemmer("english", 0)
 _stemming = threading.Lock()  # a Stemmer object must not be used by two threads at once
 
@@ -122,10 +124,17 @@ def analyse(text: str) -> list[tuple[str, int]]:
     >>> [term for term, _ in analyse("app/parse_date.py")]
     ['app/parse_date.py', 'app', 'parse_date.py', 'parse_date', 'pars', 'date', 'py']
     """
-    counts = Counter(chain.from_iterable(map(_known.__getitem__, _TOKEN.findall(_readable(text)))))
-    if len(counts) > MAX_TERMS:
-        return counts.most_common(MAX_TERMS)
-    return list(counts.items())
+    return _most(_counts(text))
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return list(counts.items()) if len(counts) <= MAX_TERMS else counts.most_common(MAX_TERMS)
+
+
+def _counts(text: str) -> Counter[str]:
+    text = _readable(text)
+    tokens = (_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text)
+    return Counter(chain.from_iterable(map(_known.__getitem__, tokens)))
 
 
 def analyse_query(text: str, limit: int = 256) -> list[str]:
@@ -137,7 +146,8 @@ def analyse_query(text: str, limit: int = 256) -> list[str]:
     ['anna', 'adopt', 'dog']
     """
     found: dict[str, None] = {}
-    for match in _TOKEN.finditer(_readable(text)):
+    text = _readable(text)
+    for match in (_ASCII_TOKEN if text.isascii() else _TOKEN).finditer(text):
         found.update(dict.fromkeys(_known[match.group()]))
         if len(found) >= limit:
             break
@@ -153,14 +163,13 @@ def document(text: str, speakers: str | Sequence[str] | None, at: float) -> tupl
     >>> document("Adopted a dog", "Anna", 0.0)
     ([('adopt', 1), ('dog', 1), ('anna', 2), ('1970', 1), ('januari', 1), ('1', 1)], 2)
     """
-    counts = Counter(chain.from_iterable(map(_known.__getitem__, _TOKEN.findall(_readable(text)))))
-    length = min(sum(counts.values()), MAX_LENGTH)
-    if len(counts) > MAX_TERMS:
-        counts = Counter(dict(counts.most_common(MAX_TERMS)))
+    found = _counts(text)
+    length = min(sum(found.values()), MAX_LENGTH)
+    counts = found if len(found) <= MAX_TERMS else dict(_most(found))
     for word in _speaker_words(speakers):
-        counts[word] = max(counts[word], SPEAKER_COUNT)
+        counts[word] = max(counts.get(word, 0), SPEAKER_COUNT)
     for word in _date_words(at):
-        counts[word] = max(counts[word], 1)
+        counts.setdefault(word, 1)
     return list(counts.items()), length
 
 
@@ -179,11 +188,11 @@ def _speaker_words(speakers: str | Sequence[str] | None) -> list[str]:
 
 
 def _known_name(name: str) -> list[str]:
-    words = _names.get(name)
+    words = _speakers.get(name)
     if words is None:
-        if len(_names) >= 4_096:
-            _names.clear()
-        words = _names[name] = analyse_query(name, 8)
+        if len(_speakers) >= 4_096:
+            _speakers.clear()
+        words = _speakers[name] = analyse_query(name, 8)
     return words
 
 
@@ -248,71 +257,91 @@ def _shorten(match: re.Match[str]) -> str:
 
 
 class _Memo(dict[str, tuple[str, ...]]):
-    """Token -> terms; emptied when full, so it is bounded and never stale."""
+    """Text -> terms, computed once; of two generations, so that frequent words outlive a rare one's arrival."""
 
-    def __missing__(self, token: str) -> tuple[str, ...]:
-        terms = tuple(_terms(token))
-        if len(token) <= _MEMO_CHARS:
-            if len(self) >= _MEMO_TOKENS:
+    def __init__(self, compute: Callable[[str], Iterator[str]]) -> None:
+        super().__init__()
+        self._compute = compute
+        self._older: dict[str, tuple[str, ...]] = {}
+
+    def __missing__(self, text: str) -> tuple[str, ...]:
+        terms = self._older.get(text)
+        if terms is None:
+            terms = tuple(dict.fromkeys(self._compute(text)))
+        if len(text) <= _MEMO_CHARS:
+            if len(self) >= _MEMO_ENTRIES:
+                self._older = dict(self)
                 self.clear()
-            self[token] = terms
+            self[text] = terms
         return terms
 
 
-_known = _Memo()
-
-
 def _terms(token: str) -> Iterator[str]:
-    """Yield the terms of one token: of a plain word its stem, of a compound the whole and its parts, each once."""
-    if token.isascii() and token.isalpha() and len(token) <= _CUT_CHARS and (token.islower() or token.istitle()):
+    """Yield the terms of one token: of a plain word its stem, of a compound the whole and its parts."""
+    if token.isalpha() and token.isascii() and len(token) <= TERM_BYTES and (token.islower() or token.istitle()):
         return _word(token.lower())
     if _SPACELESS.search(token) is not None:
         return _spaceless(_fold(token))
-    return iter(dict.fromkeys(term for term in _compound(token) if 0 < len(term.encode()) <= TERM_BYTES))
+    return _compound(token)
 
 
 def _word(word: str) -> Iterator[str]:
-    """Yield the stem of a folded word; nothing for a stop word; of a blob its first characters."""
+    """Yield the stem of a folded word, nothing for a stop word, the beginning of a very long one."""
     if word not in STOP_WORDS:
-        yield stem(word) if len(word) <= _CUT_CHARS else word[:32]
+        yield stem(word) if len(word) <= _SAFE_CHARS or len(word.encode()) <= TERM_BYTES else word[:_SAFE_CHARS]
 
 
 def _compound(token: str) -> Iterator[str]:
     whole = _whole(token)
     if _NUMBER.match(whole):
-        yield whole.replace(",", "")
-    elif whole not in STOP_WORDS:
-        yield from _piece(whole)
-        for component in _COMPONENT.split(token):
-            yield from _component(component)
-
-
-def _whole(token: str) -> str:
-    """Return a compound as one term: possessive, apostrophes and hyphens between letters removed (e-mail is email)."""
-    folded = _fold(token).replace("\u2019", "'").strip("_").removesuffix("'s")
-    return _HYPHEN.sub("", folded.replace("'", ""))
+        yield from _word(whole.replace(",", ""))
+    elif whole and whole not in STOP_WORDS:
+        if whole.isalnum() or len(whole.encode()) <= TERM_BYTES:
+            yield from _word(whole)
+        components = _COMPONENT.split(token)
+        for component in components:
+            if len(components) > 1:
+                yield from _component(component)
+            for name in _NAME.findall(component):
+                yield from _names[name]
 
 
 def _component(component: str) -> Iterator[str]:
-    """Yield the terms of what stands between slashes, colons and at signs: itself, its names, and their words."""
-    yield from _piece(_whole(component))
-    for name in _NAME.findall(component):
-        yield from _piece(name)
-        for word in name.split("_"):
-            yield from _piece(word)
-            if word.isascii() and not word.islower():
-                for piece in _CAMEL.findall(word):
-                    yield from _piece(piece)
+    """Yield what stands between slashes, colons and at signs as one term, where it is itself a compound."""
+    whole = _whole(component)
+    if len(whole) > 1 and not whole.isalnum() and len(whole.encode()) <= TERM_BYTES:
+        yield whole
 
 
-def _piece(piece: str) -> Iterator[str]:
-    folded = _fold(piece).strip("_'")
-    if len(folded) == 1 and folded.isascii():
-        return
-    yield from _word(folded)
-    match = _LETTERS_DIGITS.match(folded)
-    if match:
-        yield from _word(match[1])
+def _whole(token: str) -> str:
+    """Return a compound as one term: endings after an apostrophe, and hyphens between letters, removed."""
+    folded = _fold(token).replace("\u2019", "'").strip("_'")
+    if "'" in folded:
+        if folded.endswith("n't"):
+            return ""  # all of them stop words
+        folded = _CONTRACTION.sub("", folded).replace("'", "")
+    return _HYPHEN.sub("", folded) if "-" in folded else folded
+
+
+def _name(name: str) -> Iterator[str]:
+    """Yield the terms of an identifier: itself, its words, and the words of those in camel case."""
+    words = name.split("_")
+    yield from _part(name.strip("_"))
+    for word in words:
+        if len(words) > 1:
+            yield from _part(word)
+        if word.isascii() and not word.islower():
+            for part in _CAMEL.findall(word):
+                yield from _part(part)
+
+
+def _part(part: str) -> Iterator[str]:
+    folded = _fold(part)
+    if len(folded) > 1 or not folded.isascii():
+        yield from _word(folded)
+        match = _LETTERS_DIGITS.match(folded)
+        if match:
+            yield from _word(match[1])
 
 
 def _spaceless(folded: str) -> Iterator[str]:
@@ -332,3 +361,9 @@ def _fold(word: str) -> str:
         return word.lower()
     marked = unicodedata.normalize("NFKD", word.casefold())
     return unicodedata.normalize("NFC", _STRIPPED.sub("", marked)).casefold().translate(_LATIN)
+
+
+_known = _Memo(_terms)  # by token
+_names = _Memo(_name)  # by identifier inside a compound
+_speakers: dict[str, list[str]] = {}  # speaker -> terms
+_dates: dict[float, tuple[str, ...]] = {}  # day since the epoch -> date words

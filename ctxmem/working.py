@@ -209,6 +209,16 @@ class WorkingSet:
             if row[2] != GONE:
                 yield Shown(*row)
 
+    def shown_of(self, group: int) -> list[Shown]:
+        """Return the shown segments of one group, in order; none where it is not shown."""
+        row = self._group_rows.get(group)
+        if row is None:
+            return []
+        segments = self.segments
+        rows = np.flatnonzero((segments["group"] == row) & (segments["form"] != GONE))
+        columns = (segments[name][rows].tolist() for name in ("id", "form", "limit_tokens"))
+        return [Shown(i, group, form, limit) for i, form, limit in zip(*columns, strict=True)]
+
     def segments_of(self, group: int) -> list[int]:
         """Return the ids of a group's segments, in order."""
         segments = self.segments

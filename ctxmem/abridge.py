@@ -1,0 +1,167 @@
+"""Which notes of some lines fit a number of tokens: the choice that seals a piece of the ledger, and that merges two.
+
+First the heads (what was done), shortened and at last joined into runs; then names, the most used and the shortest
+first, each once in the whole ledger; then whole records, newest first, while there is room.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log2
+from typing import Final, TypeAlias
+
+from ctxmem.gist import words_of
+
+Count: TypeAlias = Callable[[str], int]
+
+HEAD_CHARS: Final = 240  # of one group's head, and what it is shortened to before heads are joined
+LEAST_HEAD_CHARS: Final = 60
+HEAD_SHARE: Final = 0.40  # of the room, for heads
+RUN_SHARE: Final = 0.25  # the same once heads are joined: a run says little for its tokens
+NAME_SHARE: Final = 0.90  # of what is left, for names; the rest is for whole records
+RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
+CALL_WEIGHT: Final = 3  # a name that the model itself wrote in a call, over one that it only saw
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something quoted: the segment it is from, one line of text, and how often its names were used."""
+
+    source: int
+    text: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is left of one group, or of a run of them: `[#first] head -> note | note`.
+
+    `source` is the segment that `head` quotes. `doings` are the names of the tools called, with counts; a run is
+    rendered with them in place of heads.
+    """
+
+    first: int
+    last: int
+    source: int
+    head: str
+    doings: tuple[tuple[str, int], ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def label(self) -> str:
+        """What stands before the notes."""
+        if self.first == self.last:
+            return f"[#{self.first}] {self.head}".rstrip()
+        return f"[#{self.first}-#{self.last}] " + ", ".join(name if n == 1 else f"{name} x{n}" for name, n in self.doings)
+
+
+def abridge(lines: Sequence[Line], room_tokens: int, count: Count, seen: Collection[str]) -> tuple[Line, ...]:
+    """Return what of the lines fits the room; names in `seen` stand elsewhere in the ledger already.
+
+    Never more than `room_tokens` (as the sum of its parts), never a part of a record: a note is whole, or it is the
+    names of its record, or it is left out. Deterministic.
+    """
+    if not lines or room_tokens <= 0:
+        return ()
+    lines = _with_short_heads(lines, room_tokens, count)
+    left = room_tokens - sum(count(line.label) + 3 for line in lines)
+    while left < 0 and lines:
+        left += count(lines[0].label) + 3
+        lines = lines[1:]
+    names, used = _names(lines, int(left * NAME_SHARE), count, seen)
+    whole = _records(lines, left - used, count, names)
+    return tuple(_noted(lines, names, whole))
+
+
+def _with_short_heads(lines: Sequence[Line], room_tokens: int, count: Count) -> Sequence[Line]:
+    """Shorten the heads until they fit their share; then join neighbours into runs."""
+    limit = HEAD_CHARS
+    while limit >= LEAST_HEAD_CHARS:
+        short = [_cut(line, limit) for line in lines]
+        if sum(count(line.label) + 3 for line in short) <= HEAD_SHARE * room_tokens:
+            return short
+        limit = limit * 3 // 4
+    n_lines = len(lines)
+    while n_lines > 1:
+        n_lines = max(1, n_lines * 4 // 5)
+        joined = _joined(lines, ceil(len(lines) / n_lines))
+        if sum(count(line.label) + 3 for line in joined) <= RUN_SHARE * room_tokens:
+            return joined
+    return _joined(lines, len(lines))
+
+
+def _cut(line: Line, limit_chars: int) -> Line:
+    if len(line.head) <= limit_chars:
+        return line
+    return replace(line, head=line.head[:limit_chars].removesuffix("...") + "...")
+
+
+def _joined(lines: Sequence[Line], size: int) -> list[Line]:
+    """Join every `size` neighbours into a run."""
+    return [join(lines[at : at + size]) for at in range(0, len(lines), size)]
+
+
+def join(lines: Sequence[Line]) -> Line:
+    """Make one line of several: their tools counted, their notes together, their heads gone."""
+    if len(lines) == 1:
+        return lines[0]
+    doings: Counter[str] = Counter()
+    for line in lines:
+        doings.update(dict(line.doings))
+    notes = tuple(note for line in lines for note in line.notes)
+    return Line(lines[0].first, lines[-1].last, lines[0].source, "", tuple(doings.items()), notes)
+
+
+def _names(lines: Iterable[Line], room_tokens: int, count: Count, seen: Collection[str]) -> tuple[dict[str, int], int]:
+    """Choose names by how much they are used for their tokens; return them with their tokens, and the tokens used."""
+    uses: Counter[str] = Counter()
+    labels = " ".join(line.label for line in lines)
+    for line in lines:
+        for note in line.notes:
+            for word in words_of(note.text):
+                uses[word] += note.weight
+    costs = {word: count(" " + word) + 0.5 for word in uses if word not in seen and word not in labels}
+    order = sorted(costs, key=lambda word: (0.5 * log2(costs[word]) - log2(1 + uses[word]), word))
+    chosen: dict[str, int] = {}
+    blob, used = "", 0.0
+    for word in order:
+        if used + costs[word] <= room_tokens and word not in blob:
+            used += costs[word]
+            chosen[word] = uses[word]
+            blob += word + "\n"
+    return chosen, ceil(used)
+
+
+def _records(lines: Sequence[Line], room_tokens: int, count: Count, names: Collection[str]) -> set[Note]:
+    """Choose the notes that stay whole: newest first, while their tokens beyond the names they hold fit the room."""
+    whole: set[Note] = set()
+    for line in reversed(lines):
+        for note in line.notes:
+            if room_tokens <= 0:
+                return whole
+            if len(note.text) > 6 * RECORD_TOKENS or note in whole:
+                continue
+            tokens = count(note.text) + 2
+            extra = max(0, tokens - sum(count(" " + word) for word in words_of(note.text) if word in names))
+            if tokens <= RECORD_TOKENS and extra <= room_tokens:
+                room_tokens -= extra
+                whole.add(note)
+    return whole
+
+
+def _noted(lines: Sequence[Line], names: dict[str, int], whole: set[Note]) -> Iterable[Line]:
+    """Give each line the notes that were chosen, each name where it stands first."""
+    left = dict(names)
+    for line in lines:
+        notes = []
+        for note in line.notes:
+            words = [word for word in words_of(note.text) if word in left]
+            for word in words:
+                del left[word]
+            if note in whole:
+                whole.discard(note)
+                notes.append(note)
+            elif words:
+                notes.append(Note(note.source, " ".join(words), max(names[word] for word in words)))
+        if notes or line.doings:  # of a group that is still shown in part, only what it named
+            yield replace(line, notes=tuple(notes))

@@ -1,0 +1,382 @@
+"""One turn, prepared: what goes, what comes back, the layout, and what to commit. Changes nothing but a copy.
+
+I1. `prepare` leaves the session's state as it is; `Pending.publish` makes the prepared one the state, after the commit.
+I2. What is sent fits: the sizes of stubs and ledger lines are counted, not guessed, before anything is committed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from ctxmem import collector, intake, tokens, turns
+from ctxmem.collector import Plan
+from ctxmem.errors import WindowOverflow
+from ctxmem.ledger import line
+from ctxmem.models import Model
+from ctxmem.prompt import Collection, Prompt, Reasons
+from ctxmem.providers import Request, Unit, Wire
+from ctxmem.recall import Recall, choose, plain_query
+from ctxmem.segment import Record
+from ctxmem.session import Session
+from ctxmem.state import State
+from ctxmem.store import Batch
+from ctxmem.turns import ContextRow, TurnRow
+from ctxmem.view import LEDGER, Entry, View, stub_text
+from ctxmem.working import FULL, Shown
+
+_ROUNDS = 4  # a plan's estimates of stubs may be short; each round plans for what the last was over
+_THINKING_WAITS = 0.97  # of the budget: with bound thinking a collection waits for the next user message below this
+_CANDIDATES = 24  # hits that recall looks at
+_FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
+
+
+@dataclass(slots=True)
+class Collected:
+    """A collection worked out on a copy of the state."""
+
+    state: State
+    plan: Plan
+    seconds: float
+    freed_tokens: int
+
+
+@dataclass(slots=True)
+class Pending:
+    """A turn that is ready to be committed."""
+
+    session: Session
+    state: State
+    row: ContextRow
+    turn: TurnRow
+    prompt: Prompt
+    entries: list[Entry]
+    units: list[Unit]
+    n_stable: int
+    version: int
+    collected: Collected | None
+    recalled: tuple[int, Record] | None
+
+    def again(self) -> Prompt:
+        """Return an equal prompt that shares nothing with the one handed out before."""
+        wire = join(self.session.view, self.entries, self.units, self.n_stable)
+        return self.prompt.replaced(messages=wire.messages, system=wire.system)
+
+    def write(self, batch: Batch) -> None:
+        """Put the turn beside the queued segments: its rows, the journal, and the epoch's state where it is new."""
+        session, number = self.session, self.session.number
+        write_state(batch, session, self.state, self.row)
+        if self.collected is not None:
+            write_plan(batch, number, self.row.collections - 1, self.collected, self.row)
+        turns.put_tools(batch, number, session.target.tools_digest, session.target.tools)
+        turns.put_turn(batch, number, self.turn)
+
+    def publish(self) -> None:
+        """Make the prepared turn the session's."""
+        session = self.session
+        session.state, session.staged, session.row = self.state, None, self.row
+        session.sent, session.sent_epoch, session.sent_tokens = (
+            self.entries,
+            self.state.epoch,
+            _sent_tokens(self.entries),
+        )
+        session.appended_tokens = 0
+
+    def abandon(self) -> None:
+        """Undo the preparation: nothing of it was committed. A recalled segment stays, as any append does."""
+        session = self.session
+        session.staged = None
+        session.view.invalidate()
+        if self.recalled is not None and self.recalled[0] > session.state.last_id:
+            session.admit(*self.recalled)
+
+
+def write_state(batch: Batch, session: Session, state: State, row: ContextRow) -> None:
+    """Put the context's row, and the epoch's state where the epoch is newer than the stored one."""
+    if state.epoch != session.row.epoch or row.turn <= 1:
+        turns.put_epoch(batch, session.number, state.epoch, state.pack())
+    turns.put_context(batch, session.number, row)
+
+
+def write_plan(batch: Batch, number: int, collection: int, done: Collected, row: ContextRow) -> None:
+    """Put a collection's journal row."""
+    packed = {"plan": done.plan.pack(), "turn": row.turn, "epoch": row.epoch, "freed": done.freed_tokens}
+    turns.put_collection(batch, number, collection, packed)
+
+
+def collect(session: Session, state: State, target_tokens: int, extra_tokens: int = 0) -> Collected:
+    """Work out a collection down to `target_tokens` (o200k, everything counted) on a copy of the state.
+
+    Raises:
+        WindowOverflow: what must stay does not fit; the state is as it was.
+    """
+    start = perf_counter()
+    before, capacity, goal = session.total(state), session.capacity(state), target_tokens
+    for _ in range(_ROUNDS):
+        made = state.copy()
+        made.has_memory_read = session.target.has_memory_read
+        plan = collector.plan(
+            made.working,
+            budget_tokens=capacity,
+            target_tokens=goal,
+            overhead_tokens=session.overhead(made) + extra_tokens,
+            ledger_tokens=made.ledger.tokens,
+            turn=session.row.turn,
+            policy=session.policy,
+            read=lambda segment_id: session.log.get(segment_id).text,
+        )
+        _apply(session, made, plan, capacity)
+        over = session.total(made) + extra_tokens - capacity
+        if over <= 0:
+            return Collected(made, plan, perf_counter() - start, before - session.total(made))
+        goal -= over + 64
+    raise WindowOverflow(
+        f"the prompt is {over} tokens over its budget of {capacity} after {_ROUNDS} plans; raise the window or unpin",
+        capacity,
+        capacity + over,
+        [],
+    )
+
+
+def _apply(session: Session, made: State, plan: Plan, capacity: int) -> None:
+    """Carry out a plan on a copy: stubs with their true sizes, lines into the ledger, the epoch ended."""
+    get_many = session.log.get_many
+    forms = {}
+    for segment_id, (form, limit_tokens, _) in plan.forms.items():
+        record = get_many([segment_id])[0]
+        text = stub_text(Shown(segment_id, 0, form, limit_tokens), record, has_memory_read=made.has_memory_read)
+        taken = record.tokens if text is None else tokens.count(text) + intake.RESULT_FRAME_TOKENS
+        forms[segment_id] = (form, limit_tokens, taken)
+    lines = []
+    for group in plan.dropped:
+        ids = made.working.segments_of(group)
+        lines.append(line(group, list(zip(ids, get_many(ids), strict=True))))
+    _strip(session, made, [*plan.dropped, *plan.stubbed])
+    made.working.apply(plan.dropped, forms)
+    made.remove(plan.dropped)
+    bound = min(int(session.policy.ledger_share * capacity), session.policy.ledger_tokens)
+    made.ledger = made.ledger.extended(lines, bound, tokens.count)
+    made.mean_turn_tokens = session.row.mean_turn_tokens
+    made.end_epoch()
+
+
+def _strip(session: Session, made: State, changed: Sequence[int]) -> None:
+    """Leave reasoning out after the first edit, but in the newest assistant message: it is bound to its prefix."""
+    if not session.target.model.thinking_bound or not changed:
+        return
+    first, assistants = min(changed), made.assistants()
+    made.stripped.update(group for group in assistants[:-1] if group > first)
+
+
+def prepare(
+    session: Session,
+    *,
+    recall: str | None,
+    recall_tokens: int | None,
+    extra: Sequence[Any],
+    reach: set[int] | None,
+) -> Pending:
+    """Prepare the next turn. The caller holds the session's lock.
+
+    Raises:
+        WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
+    """
+    state, now = session.state, session.options.clock()
+    units = [unit for message in extra for unit in session.view.renderer.units(message)]
+    extra_tokens = sum(unit.tokens for unit in units)
+    found = None
+    if recall:
+        bound = recall_tokens if recall_tokens is not None else _recall_bound(session, state)
+        found = find(session, state, recall, bound, reach)
+    more = extra_tokens + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
+    collected = _collect_if_due(session, state, more, now)
+    made = collected.state if collected else state
+    recalled = None
+    if found is not None:
+        recalled = _append_recall(session, found, now)
+        if made is not state:
+            made.admit(*recalled)
+        else:
+            session.admit(*recalled)
+    return _lay_out(session, made, units, list(extra), extra_tokens, collected, recalled, now)
+
+
+def _recall_bound(session: Session, state: State) -> int:
+    capacity = session.capacity(state)
+    return session.policy.recall_tokens or min(int(0.05 * capacity), 2_000)
+
+
+def find(session: Session, state: State, text: str, limit_tokens: int, reach: set[int] | None) -> Recall | None:
+    """Search what is hidden and quote the best of it within `limit_tokens`; None where nothing is above the floor."""
+    query = plain_query(text)
+    if query is None or limit_tokens <= 0:
+        return None
+    exclude = state.visible() | state.hidden | session.beyond_fork()
+    hits = session.log.index.search(query, limit=_CANDIDATES, sessions=reach, exclude=exclude)
+    floor = hits[0].score * _FLOOR_SHARE if hits else 0
+    return choose([hit.id for hit in hits if hit.score >= floor], text, session.log.get, limit_tokens)
+
+
+def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Record]:
+    extra = {intake.TURN: session.row.turn, intake.QUOTES: [list(q) for q in found.quotes], intake.UNINDEXED: True}
+    record = Record(
+        session=session.number,
+        kind="recall",
+        role="user",
+        text="",
+        tokens=found.tokens + intake.MESSAGE_FRAME_TOKENS,
+        at=now,
+        extra=extra,
+    )
+    return session.log.append(record)[0], record
+
+
+def _collect_if_due(session: Session, state: State, more: int, now: float) -> Collected | None:
+    water, capacity = session.water(state), session.capacity(state)
+    total = session.total(state) + more
+    waits = session.target.model.thinking_bound and not state.ends_with_user()
+    if not collector.is_due(total, capacity, water, is_cold=session.is_cold(now), is_thinking_bound=waits):
+        return None
+    done = collect(session, state, water.low_tokens, more)
+    if not done.plan.dropped and not done.plan.forms:
+        return None
+    return done
+
+
+def _lay_out(
+    session: Session,
+    state: State,
+    units: list[Unit],
+    extra: list[Any],
+    extra_tokens: int,
+    collected: Collected | None,
+    recalled: tuple[int, Record] | None,
+    now: float,
+) -> Pending:
+    view, target = session.view, session.target
+    session.staged = state if state is not session.state else None
+    view.refresh(state)
+    entries = list(view.entries)
+    counted = session.total(state) + extra_tokens
+    exact = session.is_exact(state)
+    stable = _stable_tokens(session, state, entries)
+    row = _next_row(session, state, counted, now, collections=1 if collected else 0)
+    turn = TurnRow(
+        turn=row.turn,
+        epoch=state.epoch,
+        newest=state.last_id,
+        model=target.model.name,
+        provider=target.provider,
+        window=target.window,
+        reserve=target.reserve,
+        tools=target.tools_digest,
+        tokens=session.calibration.estimate(counted),
+        budget=target.budget(exact=exact),
+        exact=exact,
+        counted_tokens=counted,
+        stable_prefix_tokens=session.calibration.estimate(stable) if stable else 0,
+        at=now,
+        collection=row.collections - 1 if collected else -1,
+        extra=extra,
+    )
+    n_stable = len(session.sent) if stable else 0
+    wire = join(view, entries, units, n_stable)
+    prompt = build(turn, wire, entries, model=target.model, tools=target.tools, collected=collected)
+    return Pending(session, state, row, turn, prompt, entries, units, n_stable, state.version, collected, recalled)
+
+
+def _next_row(session: Session, state: State, counted: int, now: float, *, collections: int) -> ContextRow:
+    row = session.row
+    mean = row.mean_turn_tokens + (session.appended_tokens - row.mean_turn_tokens) / min(row.turn + 1, 32)
+    return replace(
+        row,
+        turn=row.turn + 1,
+        newest=state.last_id,
+        epoch=state.epoch,
+        collections=row.collections + collections,
+        last_at=now,
+        last_tokens=counted,
+        mean_turn_tokens=mean,
+        is_cold=False,
+    )
+
+
+def join(view: View, entries: Sequence[Entry], units: Sequence[Unit], n_sent: int) -> Wire:
+    """Join the prompt's units; marks stand after the ledger, after the last prompt's end, and before `extra`."""
+    head = [view.system] if view.system is not None else []
+    everything = [*head, *(entry.unit for entry in entries), *units]
+    ledger = [i for i, entry in enumerate(entries) if entry.segment_id == LEDGER]
+    places = [ledger[-1] + len(head)] if ledger else []
+    if 0 < n_sent < len(entries):
+        places.append(n_sent - 1 + len(head))
+    if units and entries:
+        places.append(len(entries) - 1 + len(head))
+    return view.renderer.join(everything, sorted(set(places)))
+
+
+def build(
+    turn: TurnRow,
+    wire: Wire,
+    entries: Sequence[Entry],
+    *,
+    model: Model,
+    tools: Sequence[Any],
+    collected: Collected | None = None,
+) -> Prompt:
+    """Make the prompt of a turn from what was joined."""
+    return Prompt(
+        messages=wire.messages,
+        system=wire.system,
+        tools=list(tools),
+        tokens=turn.tokens,
+        budget=turn.budget,
+        exact=turn.exact,
+        turn=turn.turn,
+        segments=tuple(e.segment_id for e in entries if e.segment_id >= 0 and e.form == FULL),
+        stubs=tuple(e.segment_id for e in entries if e.segment_id >= 0 and e.form != FULL),
+        closed=tuple(e.closed[1] for e in entries if e.closed is not None),
+        collection=None if collected is None else summary(collected),
+        stable_prefix_tokens=turn.stable_prefix_tokens,
+        request=Request(
+            provider=turn.provider,
+            model=model,
+            messages=wire.messages,
+            system=wire.system,
+            tools=tools,
+            reserve=turn.reserve,
+            marks=wire.marks,
+            drop_block=turn.epoch > 0,
+        ),
+    )
+
+
+def summary(done: Collected) -> Collection:
+    """Say what a collection did, for callers."""
+    plan = done.plan
+    return Collection(
+        dropped=tuple(plan.dropped),
+        stubbed=tuple(plan.stubbed),
+        kept=tuple(plan.kept),
+        freed_tokens=done.freed_tokens,
+        reasons=Reasons(plan),
+        seconds=done.seconds,
+    )
+
+
+def _sent_tokens(entries: Sequence[Entry]) -> int:
+    return sum(entry.unit.tokens for entry in entries)
+
+
+def _stable_tokens(session: Session, state: State, entries: Sequence[Entry]) -> int:
+    """Count the tokens that the last prompt began with too; 0 where there was none, or its system or tools differ."""
+    if session.row.turn == 0 or session.row.is_cold:
+        return 0
+    base = session.target.tools_tokens + state.system_tokens
+    if session.sent_epoch == state.epoch:
+        return base + session.sent_tokens
+    common = 0
+    for before, now in zip(session.sent, entries, strict=False):
+        if before.unit is not now.unit and before.unit.parts != now.unit.parts:
+            break
+        common += now.unit.tokens
+    return base + common

@@ -1,0 +1,55 @@
+"""Learn from what the provider counted: calibrate, and notice a cache that was not hit."""
+
+from typing import Any
+
+from ctxmem import turns
+from ctxmem.errors import TurnNotFound
+from ctxmem.models import lookup
+from ctxmem.session import Session
+from ctxmem.tokens import Calibration
+from ctxmem.turns import TurnRow
+from ctxmem.usage import as_mapping, cached_tokens, input_tokens
+
+
+def observe(s: Session, usage: Any, turn: int | None, model: str | None) -> None:
+    """Take a provider's usage for one turn, the last unless given; again for the same turn replaces.
+
+    The caller holds the lock. Raises as `Context.observe`.
+    """
+    reported = as_mapping(usage)
+    number = s.row.turn if turn is None else turn
+    row = _turn(s, number)
+    actual = input_tokens(reported)
+    name = lookup(model, s.options.models).name if model is not None else row.model
+    if actual:
+        _calibrate(s, number, name, row.counted_tokens, actual)
+    cached = cached_tokens(reported)
+    if cached == 0 and number == s.row.turn and row.stable_prefix_tokens > s.target.model.cache_min_tokens:
+        s.row.is_cold = True
+    s.log.commit_soon(lambda batch: turns.put_context(batch, s.number, s.row))
+
+
+def _turn(s: Session, number: int) -> TurnRow:
+    with s.log.snapshot() as snapshot:
+        row = turns.turn(snapshot, s.number, number)
+    if row is None:
+        raise TurnNotFound(f"session {s.name!r} has no turn {number} to observe; it has {s.row.turn}")
+    return row
+
+
+def _calibrate(s: Session, number: int, name: str, counted: int, actual: int) -> None:
+    is_current = name == s.target.model.name
+    known = s.row.calibrations.get(name)
+    now = s.calibration if is_current else None
+    if now is None:
+        now = Calibration.from_dict(known) if known else Calibration(scale=lookup(name, s.options.models).prior)
+    if s.row.observed[:2] == [number, name]:
+        now = Calibration.from_dict(s.row.observed[2])  # as it was before this turn was observed
+    s.row.observed = [number, name, now.to_dict()]
+    learned = Calibration.from_dict(now.to_dict())
+    if not lookup(name, s.options.models).exact:
+        learned.observe(counted, actual)
+    s.row.calibrations[name] = learned.to_dict()
+    if is_current:
+        s.calibration = learned
+        s.state.version += 1  # the budget in o200k tokens changed: a retry may need another prompt

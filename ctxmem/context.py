@@ -1,0 +1,498 @@
+"""One session's working set bound to one model: append what happens, assemble what is sent.
+
+A turn: `append` and `result` admit segments into the state and queue them in the log; `assemble` decides on a copy
+what has to go, lays out the prompt, commits log, turn, journal and epoch in one transaction, and only then makes the
+copy the state.
+
+I1. If `assemble` raises, the state, the view and the store are as before; calling again is the remedy.
+I2. Between two collections each prompt, without cache marks and `extra`, is a byte prefix of the next.
+I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from ctxmem import appending, assembly, calibrating, history, inputs, surgery, wayback
+from ctxmem.appending import Given
+from ctxmem.assembly import Pending
+from ctxmem.errors import BadInput, StoreClosed
+from ctxmem.library import Library
+from ctxmem.log import Log
+from ctxmem.options import Options, Policy
+from ctxmem.prompt import Collection, Explanation, Prompt
+from ctxmem.providers import parse, result_message
+from ctxmem.segment import Call, Hit, Segment
+from ctxmem.session import Session
+from ctxmem.target import Target
+
+Opener = Callable[[str, "Callable[[], Context]"], "Context"]
+_POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
+
+
+class Context:
+    """One session bound to one model. Made by `Memory.context`; safe from any thread; also a context manager."""
+
+    def __init__(
+        self, log: Log, options: Options, session: str, *, policy: Policy, opener: Opener, **choices: Any
+    ) -> None:
+        self._log = log
+        self._options = options
+        self._opener = opener
+        self._library = Library(log)
+        self._turns = threading.Lock()  # one assemble at a time
+        self._closed = False
+        self._last: tuple[Any, int, Pending] | None = None
+        self._reads = _reads(choices.pop("reads", ()))
+        target = self._target(policy, **choices)
+        number = log.session(session)
+        assert number is not None  # create=True
+        self._lease = log.lease(number)
+        try:
+            self._s = Session(log, options, session, number, target, policy)
+            self._s.resume()
+        except BaseException:
+            self._lease.release()
+            raise
+
+    def _target(self, policy: Policy, *, model: str, **choices: Any) -> Target:
+        wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **choices}
+        return Target.of(model, policy=policy, overrides=self._options.models, **wanted)
+
+    @contextmanager
+    def _locked(self) -> Iterator[Session]:
+        if self._closed:
+            raise StoreClosed("this context was closed; ask the Memory for it again")
+        self._log.ensure_open()
+        with self._s.lock:
+            yield self._s
+
+    # -- what stands ------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> str:
+        """The session's name."""
+        return self._s.name
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._s.target.model.name
+
+    @property
+    def provider(self) -> str:
+        """The wire shape of the prompts."""
+        return self._s.target.provider
+
+    @property
+    def tokens(self) -> int:
+        """Size of the prompt if it were assembled now, in the model's tokens. O(1)."""
+        with self._locked() as s:
+            return s.calibration.estimate(s.total(s.state))
+
+    @property
+    def budget(self) -> int:
+        """The most tokens that a prompt may take. O(1)."""
+        with self._locked() as s:
+            return s.target.budget(exact=s.is_exact(s.state))
+
+    @property
+    def turn(self) -> int:
+        """Number of prompts assembled so far. O(1)."""
+        return self._s.row.turn
+
+    @property
+    def open_calls(self) -> tuple[Call, ...]:
+        """The calls that wait for a result, oldest first. O(calls that wait)."""
+        with self._locked() as s:
+            return s.waiting()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the context was closed."""
+        return self._closed
+
+    # -- appending --------------------------------------------------------------------------------------------------
+
+    def system(self, content: Any) -> Segment:
+        """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
+        drafts = parse({"role": "system", "content": content}, prefer="openai")
+        with self._locked() as s:
+            return self._library.segment(appending.system(s, drafts[-1], Given()))
+
+    def append(
+        self,
+        message: Any,
+        *,
+        key: str | None = None,
+        refs: Sequence[int] = (),
+        pinned: bool = False,
+        at: float | datetime | None = None,
+        **facets: Any,
+    ) -> Segment:
+        """Append a message, a tool result, or an SDK's whole reply (then its usage is observed too).
+
+        One segment per message and per tool result; returns the last. On disk at the next barrier. With a `key`, the
+        same content again gives the same segment.
+
+        Raises:
+            BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet.
+            KeyConflict: the key, or the call, has other content. Nothing is written in any of these cases.
+        """
+        given = Given(
+            key=None if key is None else inputs.short(key, "key"),
+            refs=inputs.refs(refs),
+            pinned=bool(pinned),
+            at=inputs.time_s(at),
+            facets=inputs.facets(facets),
+        )
+        with self._locked() as s:
+            drafts = parse(message, prefer=s.target.provider)
+            made = appending.append(s, drafts, given)
+            usage = drafts[-1].usage
+            if usage is not None and s.row.turn:
+                calibrating.observe(s, usage, None, None)
+            return self._library.segment(made)
+
+    def result(
+        self,
+        call_id: str,
+        content: Any,
+        *,
+        error: bool = False,
+        key: str | None = None,
+        at: float | datetime | None = None,
+        **facets: Any,
+    ) -> Segment:
+        """Append a tool's answer, in any order, from any thread; rendered in call order.
+
+        Answers the newest outstanding call with that id. Equal content again is the same segment; a result for no
+        outstanding call is kept and rendered as text.
+
+        Raises:
+            KeyConflict: the call has another result. BadInput: content that is no text, blocks or JSON.
+        """
+        if not isinstance(call_id, str) or not call_id:
+            raise BadInput(f"call_id must be the id of the call, a non-empty str, not {call_id!r:.80}")
+        given = Given(
+            key=None if key is None else inputs.short(key, "key"),
+            at=inputs.time_s(at),
+            facets=inputs.facets(facets),
+            error=bool(error),
+        )
+        with self._locked() as s:
+            message = result_message(s.target.provider, call_id, content, error=error)
+            made = appending.append(s, parse(message, prefer=s.target.provider), given)
+            return self._library.segment(made)
+
+    # -- assembling -------------------------------------------------------------------------------------------------
+
+    def assemble(
+        self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
+    ) -> Prompt:
+        """Return the prompt of the next turn: valid, within the budget, on disk with all that was appended before.
+
+        `recall` searches hidden segments and quotes the best at the end, within `recall_tokens`; `extra` are messages
+        for this turn only, placed last. With nothing appended since, the same turn and an equal prompt. Cost: O(what is
+        new) plus one commit; a collection adds O(segments shown).
+
+        Raises:
+            WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
+        """
+        choices = _choices(recall, recall_tokens, extra)
+        with self._turns:
+            pending = self._prepare(choices)
+            if isinstance(pending, Prompt):
+                return pending
+            try:
+                self._log.commit(pending.write)
+            except BaseException:
+                self._abandon(pending)
+                raise
+            return self._publish(pending, choices)
+
+    async def aassemble(
+        self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
+    ) -> Prompt:
+        """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
+        choices = _choices(recall, recall_tokens, extra)
+        while not self._turns.acquire(blocking=False):
+            await asyncio.sleep(_POLL_S)
+        try:
+            pending = self._prepare(choices)
+            if isinstance(pending, Prompt):
+                return pending
+            future = self._log.commit_soon(pending.write)
+            try:
+                await asyncio.shield(asyncio.wrap_future(future))
+            except asyncio.CancelledError:
+                self._settle(pending, choices, future.exception())  # waits: whether the turn happened must be known
+                raise
+            except BaseException:
+                self._abandon(pending)
+                raise
+            return self._publish(pending, choices)
+        finally:
+            self._turns.release()
+
+    def _prepare(self, choices: dict[str, Any]) -> Pending | Prompt:
+        with self._locked() as s:
+            if self._last is not None and self._last[:2] == (choices, s.state.version):
+                return self._last[2].again()
+            return assembly.prepare(s, **choices, reach=s.reach(self._reads))
+
+    def _publish(self, pending: Pending, choices: dict[str, Any]) -> Prompt:
+        with self._s.lock:
+            pending.publish()
+            self._last = (choices, pending.version, pending)
+            return pending.prompt
+
+    def _settle(self, pending: Pending, choices: dict[str, Any], error: BaseException | None) -> None:
+        if error is None:
+            self._publish(pending, choices)
+        else:
+            self._abandon(pending)
+
+    def _abandon(self, pending: Pending) -> None:
+        with self._s.lock:
+            pending.abandon()
+
+    def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
+        """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.
+
+        Again for the same turn replaces. `usage` is a dict or an SDK's usage object. On disk soon, without waiting.
+
+        Raises:
+            BadInput: no usage. TurnNotFound: no such turn.
+        """
+        with self._locked() as s:
+            calibrating.observe(s, usage, turn, model)
+
+    # -- collecting -------------------------------------------------------------------------------------------------
+
+    def plan(self, target: int | None = None) -> Collection:
+        """Return what a collection down to `target` tokens (default: low water) would do; changes nothing.
+
+        Raises:
+            WindowOverflow: what must stay does not fit.
+        """
+        with self._locked() as s:
+            return assembly.summary(assembly.collect(s, s.state, self._goal(s, target)))
+
+    def collect(self, target: int | None = None) -> Collection:
+        """Collect now, down to `target` tokens (default: low water); on disk when this returns.
+
+        Raises:
+            WindowOverflow: what must stay does not fit; nothing has happened.
+        """
+        with self._turns, self._locked() as s:
+            return surgery.collect(s, self._goal(s, target))
+
+    def _goal(self, s: Session, target: int | None) -> int:
+        if target is None:
+            return s.water(s.state).low_tokens
+        inputs.count(target, "target", 1)
+        return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
+
+    # -- the way back -----------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        limit: int = 10,
+        session: str | None = None,
+        kind: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        explain: bool = False,
+        **facets: Any,
+    ) -> list[Hit]:
+        """Search as `Memory.search`, within the session and its `reads`.
+
+        Raises:
+            BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
+        """
+        with self._locked() as s:
+            reach = s.reach(self._reads)
+            if session is not None:
+                wanted = self._library.numbers([session])
+                reach = wanted if reach is None else reach & wanted
+            return self._library.search_numbers(
+                query,
+                reach,
+                limit=limit,
+                kind=kind,
+                since=since,
+                until=until,
+                facets=facets,
+                exclude=s.state.hidden | s.beyond_fork(),
+                explain=explain,
+            )
+
+    def restore(self, id: int) -> Segment:  # noqa: A002 - the public name
+        """Bring a segment's group back at the end of the prompt, a root for some turns; durable at the next barrier.
+
+        Raises:
+            SegmentNotFound: no such id in this session or its `reads`. WindowOverflow: it takes over half the budget.
+        """
+        segment_id = inputs.segment_id(id)
+        with self._locked() as s:
+            return self._library.segment(wayback.restore(s, segment_id, s.reach(self._reads)))
+
+    def dispatch(self, name: str, arguments: Any) -> str | None:
+        """Answer the model's call to `memory_search` or `memory_read`; None for a name that is not ours.
+
+        Wrong arguments and unknown ids get a sentence for the model, never an exception.
+        """
+        with self._locked() as s:
+            return wayback.dispatch(s, name, arguments, s.reach(self._reads))
+
+    def explain(self, id: int) -> Explanation:  # noqa: A002 - the public name
+        """Say where a segment stands and why: rule, score, rank and root path of the newest collection that saw it.
+
+        Raises:
+            SegmentNotFound: no such id.
+        """
+        segment_id = inputs.segment_id(id)
+        with self._locked() as s:
+            return history.explain(s, segment_id)
+
+    def replay(self, turn: int) -> Prompt:
+        """Return the exact prompt of a past turn.
+
+        Raises:
+            TurnNotFound: the session has no such turn.
+        """
+        inputs.count(turn, "turn", 1)
+        with self._locked() as s:
+            return history.replay(s, turn)
+
+    # -- surgery ----------------------------------------------------------------------------------------------------
+
+    def switch(
+        self,
+        model: str,
+        *,
+        provider: str | None = None,
+        window: int | None = None,
+        reserve: int | None = None,
+        tools: Sequence[Any] | None = None,
+    ) -> None:
+        """Go on with another model; collects at once where that pays, since its cache is cold anyway; durable.
+
+        Raises:
+            BadInput: a bad choice. WindowOverflow: what must stay does not fit it; the old model stays then.
+        """
+        with self._turns, self._locked() as s:
+            kept = s.target.tools if tools is None else tools
+            chosen = self._target(s.policy, model=model, provider=provider, window=window, reserve=reserve, tools=kept)
+            surgery.switch(s, chosen)
+
+    def retarget(
+        self, *, policy: Policy | None = None, reads: Sequence[str] | str = (), model: str, **choices: Any
+    ) -> None:
+        """Take the choices of a second `Memory.context` call for the same session."""
+        with self._turns, self._locked() as s:
+            used = policy or s.policy
+            s.retarget(self._target(used, model=model, **choices), used)
+            self._reads = _reads(reads)
+
+    def rewind(self, id: int) -> None:  # noqa: A002 - the public name
+        """Undo to just before a segment: it and all after it leave the prompt and recall; the log keeps all. Durable.
+
+        Raises:
+            SegmentNotFound: no such id in this session.
+        """
+        segment_id = inputs.segment_id(id)
+        with self._turns, self._locked() as s:
+            surgery.rewind(s, segment_id)
+
+    def drop(self, id: int) -> None:  # noqa: A002 - the public name
+        """Hide one group from the prompt and recall; the log keeps it. Durable.
+
+        Raises:
+            SegmentNotFound: no such id in this session. BadInput: it is the system prompt.
+        """
+        segment_id = inputs.segment_id(id)
+        with self._turns, self._locked() as s:
+            surgery.drop(s, segment_id)
+
+    def fork(self, session: str, *, at: int | None = None, model: str | None = None) -> "Context":
+        """Return a context of a new session that shares everything up to and including segment `at`. Durable.
+
+        Raises:
+            BadInput: the session exists. SegmentNotFound: no such id in this session.
+        """
+        inputs.short(session, "session")
+        cut = None if at is None else inputs.segment_id(at, "at")
+        with self._turns, self._locked() as s:
+            if cut is not None:
+                wayback.own(s, cut)
+            made = self._opener(session, lambda: self._branch(s, session, model))
+            surgery.branch(s, made._s, cut)  # noqa: SLF001 - another of our own kind
+            return made
+
+    def _branch(self, s: Session, session: str, model: str | None) -> "Context":
+        target = s.target
+        same = {"provider": target.provider, "window": target.window, "reserve": target.reserve}
+        return Context(
+            self._log,
+            self._options,
+            session,
+            policy=s.policy,
+            opener=self._opener,
+            reads=self._reads,
+            model=model or target.model.name,
+            tools=target.tools,
+            **(same if model is None else {}),
+        )
+
+    def mark_pinned(self, segment_id: int, *, on: bool) -> None:
+        """Take note of a pin; `Memory.pin` calls it."""
+        with self._locked() as s:
+            s.mark_pinned(segment_id, on=on)
+
+    def mark_forgotten(self) -> None:
+        """Take note that something was forgotten; `Memory.forget` calls it."""
+        with self._locked() as s:
+            s.mark_forgotten()
+
+    def close(self) -> None:
+        """Free the lease; what was appended is committed first. A second call does nothing."""
+        with self._turns:
+            if self._closed:
+                return
+            self._log.commit()
+            self._closed = True
+            self._lease.release()
+
+    def __enter__(self) -> "Context":  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _reads(reads: Sequence[str] | str) -> tuple[str, ...] | str:
+    if isinstance(reads, str):
+        if reads != "*":
+            raise BadInput(f"reads must be a list of session names, or '*' for all, not {reads!r:.80}")
+        return reads
+    return tuple(inputs.short(name, "reads") for name in reads)
+
+
+def _choices(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:
+    if recall is not None and not isinstance(recall, str):
+        raise BadInput(f"recall must be a text to search for, not {type(recall).__name__}")
+    if recall_tokens is not None:
+        inputs.count(recall_tokens, "recall_tokens", 0)
+    if isinstance(extra, str | bytes | Mapping):
+        raise BadInput("extra must be a list of messages")
+    return {"recall": recall, "recall_tokens": recall_tokens, "extra": list(extra)}

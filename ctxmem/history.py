@@ -1,0 +1,87 @@
+"""What was sent and why: a past turn's prompt again, and the reasons for where a segment stands. Reads only.
+
+I1. A replayed prompt equals what was sent, but for what was forgotten since, and says so.
+"""
+
+from ctxmem import intake, models, turns
+from ctxmem.assembly import build, join
+from ctxmem.collector import Plan
+from ctxmem.errors import TurnNotFound
+from ctxmem.prompt import Explanation, Prompt
+from ctxmem.providers import Renderer
+from ctxmem.session import Session
+from ctxmem.state import State
+from ctxmem.view import View
+from ctxmem.working import FULL
+
+
+def replay(s: Session, number: int) -> Prompt:
+    """Return the exact prompt of a past turn. Cost: reads its segments.
+
+    Raises:
+        TurnNotFound: the session has no such turn.
+    """
+    with s.log.snapshot() as snapshot:
+        row = turns.turn(snapshot, s.number, number)
+        if row is None:
+            raise TurnNotFound(f"session {s.name!r} has no turn {number}; it has {s.row.turn}")
+        stored = turns.epoch(snapshot, s.number, row.epoch)
+        tools = turns.tools(snapshot, s.number, row.tools)
+        before = turns.turn(snapshot, s.number, number - 1)
+    state = State.unpack(stored, row.epoch) if stored is not None else State()
+    state.epoch = row.epoch
+    for segment_id in s.log.index.session_ids(s.number, state.last_id):
+        if segment_id > row.newest:
+            break
+        state.admit(segment_id, s.log.get(segment_id))
+    model = models.lookup(row.model, s.options.models)
+    view = View(Renderer(row.provider, model), s.reads())
+    view.refresh(state)
+    units = [unit for message in row.extra for unit in view.renderer.units(message)]
+    same = before is not None and before.epoch == row.epoch and row.stable_prefix_tokens > 0
+    n_sent = sum(entry.segment_id <= before.newest for entry in view.entries) if same and before is not None else 0
+    prompt = build(row, join(view, view.entries, units, n_sent), view.entries, model=model, tools=tools)
+    forgotten = any(s.log.is_forgotten(i) for i in (*prompt.segments, *prompt.stubs, state.system_id) if i >= 0)
+    quoted = any(s.log.is_forgotten(i) for ids in state.quoted.values() for i in ids)
+    lines = any(s.log.is_forgotten(i) for i in state.ledger_sources())
+    return prompt.replaced(is_complete=not (forgotten or quoted or lines))
+
+
+def explain(s: Session, segment_id: int) -> Explanation:
+    """Say where a segment stands, and by which rule of which collection. Cost: O(collections since it left).
+
+    Raises:
+        SegmentNotFound: no such id.
+    """
+    record = s.log.get(segment_id)
+    group = record.group if record.group >= 0 else segment_id
+    where = _where(s, segment_id, group, in_prompt=intake.TURN in record.extra)
+    below = s.row.collections
+    while below > 0:
+        with s.log.snapshot() as snapshot:
+            rows = turns.collections(snapshot, s.number, below)
+        for number, row in rows:
+            plan = Plan.unpack(row["plan"])
+            try:
+                d = plan.decision(group)
+            except KeyError:
+                continue
+            return Explanation(
+                segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, row["turn"]
+            )
+        below = rows[-1][0] if rows else 0
+    rule = "system" if where == "system" else "not collected yet" if intake.TURN in record.extra else "not in a prompt"
+    return Explanation(segment_id, group, where, rule, 0.0, -1, (group,), record.tokens, None, None)
+
+
+def _where(s: Session, segment_id: int, group: int, *, in_prompt: bool) -> str:
+    if s.log.is_forgotten(segment_id):
+        return "forgotten"
+    if segment_id == s.state.system_id:
+        return "system"
+    if segment_id in s.state.hidden:
+        return "hidden"
+    if segment_id in s.state.working:
+        forms = {shown.segment_id: shown.form for shown in s.state.working.shown_of(group)}
+        return "shown" if forms.get(segment_id, FULL) == FULL else "stub"
+    return "ledger" if in_prompt else "note"

@@ -1,0 +1,99 @@
+"""Read the log as callers see it: segments with their sessions' names, and hits. Decides nothing, writes nothing.
+
+I1. A `Segment` is made on read and never kept: what is in memory is the log's business.
+I2. Names come in, numbers go down: only this file and the context translate sessions.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ctxmem import inputs
+from ctxmem.errors import BadInput
+from ctxmem.facets import IdSet
+from ctxmem.log import Log
+from ctxmem.query import parse
+from ctxmem.segment import Hit, Record, Segment
+
+MAX_LIMIT = 100_000
+
+
+class Library:
+    """Segments and hits by name over one log. Safe from any thread."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def segment(self, segment_id: int, record: Record | None = None) -> Segment:
+        """Return one segment; from the hot tier in microseconds, else one read and one decompression.
+
+        Raises:
+            SegmentNotFound: no such id.
+            CorruptSegment: the stored bytes fail their checksum.
+        """
+        if record is None:
+            record = self._log.get(segment_id)
+        return Segment(
+            id=segment_id,
+            session=self._log.session_name(record.session),
+            kind=record.kind,
+            role=record.role,
+            text=record.text,
+            message=record.message,
+            group=record.group if record.group >= 0 else segment_id,
+            calls=record.calls,
+            tokens=record.tokens,
+            at=record.at,
+            refs=record.refs,
+            pinned=record.pinned,
+            facets=record.facets,
+        )
+
+    def search(self, query: str, sessions: Collection[str] | None = None, **wanted: Any) -> list[Hit]:
+        """Search as `search_numbers`, sessions by name; names that no session has are left out."""
+        return self.search_numbers(query, None if sessions is None else self.numbers(sessions), **wanted)
+
+    def search_numbers(
+        self,
+        query: str,
+        sessions: set[int] | None,
+        *,
+        limit: int = 10,
+        kind: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        facets: Mapping[str, Any] | None = None,
+        exclude: IdSet | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
+        """Return the best hits, or the newest first where the query is empty; `sessions` None searches all.
+
+        See docs/search.md for the query language.
+
+        Raises:
+            BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
+        """
+        if not isinstance(query, str):
+            raise BadInput(f"query must be a str, not {type(query).__name__}")
+        inputs.count(limit, "limit", 1, MAX_LIMIT)
+        conditions: dict[str, Any] = {
+            "kind": kind if kind is None else inputs.short(kind, "kind"),
+            "since": inputs.time_s(since, "since"),
+            "until": inputs.time_s(until, "until"),
+            "facets": inputs.facets(facets or {}),
+        }
+        if sessions is not None and not sessions:
+            return []
+        found = self._log.index.search(
+            parse(query), limit=limit, sessions=sessions, exclude=exclude, explain=explain, **conditions
+        )
+        records = self._log.get_many([s.id for s in found])
+        return [
+            Hit(self.segment(s.id, record), s.score, dict(s.parts or {}), s.partial)
+            for s, record in zip(found, records, strict=True)
+        ]
+
+    def numbers(self, names: Iterable[str]) -> set[int]:
+        """Return the numbers of the sessions that exist among `names`."""
+        found = (self._log.session(inputs.short(n, "session"), create=False) for n in names)
+        return {n for n in found if n is not None}

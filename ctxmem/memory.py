@@ -1,0 +1,366 @@
+"""The door: open a store, put segments in, find them, and hand out contexts.
+
+I1. When a barrier (`flush`, `aflush`, `forget`, `close`, `Context.assemble`) returns, all that was appended before
+    it is on disk.
+I2. A session has at most one context in this process: the same object, re-targeted.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from ctxmem import inputs, tokens
+from ctxmem.context import Context
+from ctxmem.errors import BadInput, StoreClosed
+from ctxmem.intake import SOURCES
+from ctxmem.library import MAX_LIMIT, Library
+from ctxmem.log import Log
+from ctxmem.options import Options, Policy
+from ctxmem.query import parse
+from ctxmem.segment import Hit, Problem, Record, Segment
+
+_FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
+
+
+def open(path: str | os.PathLike[str], *, readonly: bool = False, options: Options | None = None) -> "Memory":  # noqa: A001 - the verb users know, always written ctxmem.open
+    """Open the store in the directory `path`, making it where it is missing; also a context manager.
+
+    Cost: a few milliseconds, whatever the store holds.
+
+    Raises:
+        NotAStore: the path is a file, or a directory of something else.
+        FormatMismatch: a newer ctxmem wrote it. StoreDamaged: the file is not whole.
+        StoreBusy: this process has it open already. StoreReadonly: the file system refuses writes.
+
+    >>> import ctxmem, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, ctxmem.open(folder + "/agent.ctxmem") as memory:
+    ...     note = memory.add("The staging password rotates on Mondays.", tags=["ops"])
+    ...     [hit.segment.text for hit in memory.search("password rotation")]
+    ['The staging password rotates on Mondays.']
+    """
+    options = options or Options()
+    return Memory(Log.open(path, readonly=readonly, options=options), options)
+
+
+class Memory:
+    """One open store. Safe from any thread; one owner per process, several processes per store."""
+
+    def __init__(self, log: Log, options: Options) -> None:
+        self._log = log
+        self._options = options
+        self._library = Library(log)
+        self._contexts: dict[str, Context] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def context(
+        self,
+        session: str,
+        *,
+        model: str,
+        provider: str | None = None,
+        window: int | None = None,
+        reserve: int | None = None,
+        tools: Sequence[Any] = (),
+        reads: Sequence[str] | str = (),
+        policy: Policy | None = None,
+    ) -> Context:
+        """Return the session's context bound to one model, resumed where the session exists.
+
+        Cost: O(segments since the last collection). Nothing is on disk before the first barrier.
+
+        Raises:
+            ContextBusy: a live process holds it; says which.
+            BadInput: a bad session, model, provider, window, reserve, tools or reads.
+        """
+        inputs.short(session, "session")
+        with self._lock:
+            self._check_open()
+            known = self._contexts.get(session)
+            if known is not None and not known.is_closed:
+                known.retarget(
+                    model=model,
+                    provider=provider,
+                    window=window,
+                    reserve=reserve,
+                    tools=tools,
+                    reads=reads,
+                    policy=policy,
+                )
+                return known
+            made = Context(
+                self._log,
+                self._options,
+                session,
+                model=model,
+                provider=provider,
+                window=window,
+                reserve=reserve,
+                tools=tools,
+                reads=reads,
+                policy=policy or Policy(),
+                opener=self._fork_opener,
+            )
+            self._contexts[session] = made
+            return made
+
+    def _fork_opener(self, session: str, make: Callable[[], Context]) -> Context:
+        """Register a context that a fork makes, unless the session is known already."""
+        with self._lock:
+            self._check_open()
+            known = self._contexts.get(session)
+            if (known is not None and not known.is_closed) or self._log.session(session, create=False) is not None:
+                raise BadInput(f"session {session!r} exists already; fork into a new name")
+            self._contexts[session] = made = make()
+            return made
+
+    def add(
+        self,
+        text: str,
+        *,
+        kind: str = "note",
+        session: str | None = None,
+        key: str | None = None,
+        refs: Sequence[int] = (),
+        pinned: bool = False,
+        at: float | datetime | None = None,
+        **facets: Any,
+    ) -> Segment:
+        """Append a note, a file chunk or any text; found by the next search, on disk at the next barrier.
+
+        The same `key` and text again gives the same segment.
+
+        Raises:
+            BadInput: something that cannot be stored. KeyConflict: the key has other content.
+        """
+        self._check_open()
+        record = self._record(text, kind, session, refs, pinned, at, facets)
+        found, is_new = self._log.append(record, key=key if key is None else inputs.short(key, "key"))
+        return self._library.segment(found, record if is_new else None)
+
+    def _record(
+        self,
+        text: str,
+        kind: str,
+        session: str | None,
+        refs: Sequence[int],
+        pinned: bool,  # noqa: FBT001 - private
+        at: float | datetime | None,
+        facets: Mapping[str, Any],
+    ) -> Record:
+        when = inputs.time_s(at)
+        inputs.text(text)
+        inputs.short(kind, "kind", inputs.MAX_FACET_BYTES)
+        stored = inputs.facets(facets)
+        linked = inputs.refs(refs)
+        number = 0
+        if session is not None:
+            number = self._log.session(inputs.short(session, "session")) or 0
+        return Record(
+            session=number,
+            kind=kind,
+            role=None,
+            text=text,
+            tokens=tokens.count(text),
+            at=self._options.clock() if when is None else when,
+            refs=linked,
+            pinned=bool(pinned),
+            facets=stored,
+        )
+
+    def add_many(
+        self, items: Iterable[Mapping[str, Any]], *, progress: Callable[[int], None] | None = None
+    ) -> list[int]:
+        """Append many texts, streamed: `items` is any iterable of mappings with the fields of `add`; returns their ids.
+
+        On disk when it returns. `progress` is called with the number done so far. What stood before a bad item stays.
+
+        Raises:
+            BadInput: names the item's position. KeyConflict: a key has other content.
+        """
+        self._check_open()
+        ids: list[int] = []
+        waiting_bytes = 0
+        for position, item in enumerate(items):
+            try:
+                found, size = self._add_one(item)
+            except BadInput as error:
+                self._log.commit()
+                error.add_note(f"item {position} of add_many; the {position} before it are kept") if hasattr(
+                    error, "add_note"
+                ) else None
+                raise
+            ids.append(found)
+            waiting_bytes += size
+            if len(ids) % 1024 == 0 or waiting_bytes > 8 << 20:
+                self._log.commit()
+                waiting_bytes = 0
+                if progress is not None:
+                    progress(len(ids))
+        self._log.commit()
+        if progress is not None:
+            progress(len(ids))
+        return ids
+
+    def _add_one(self, item: Mapping[str, Any]) -> tuple[int, int]:
+        if not isinstance(item, Mapping) or "text" not in item:
+            raise BadInput(f"an item must be a mapping with a 'text', not {item!r:.80}")
+        fields = {k: v for k, v in item.items() if k in _FIELDS}
+        key = fields.pop("key", None)
+        record = self._record(
+            fields["text"],
+            fields.get("kind", "note"),
+            fields.get("session"),
+            fields.get("refs", ()),
+            fields.get("pinned", False),
+            fields.get("at"),
+            {k: v for k, v in item.items() if k not in _FIELDS},
+        )
+        found, _ = self._log.append(record, key=key if key is None else inputs.short(key, "key"))
+        return found, len(record.text)
+
+    def get(self, id: int) -> Segment:  # noqa: A002 - the public name
+        """Return one segment.
+
+        Raises:
+            SegmentNotFound: no such id (also a KeyError). CorruptSegment: its bytes fail their checksum.
+        """
+        self._check_open()
+        return self._library.segment(inputs.segment_id(id))
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        limit: int = 10,
+        session: str | None = None,
+        kind: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        explain: bool = False,
+        **facets: Any,
+    ) -> list[Hit]:
+        """Return the best hits for the query under the filters; newest first where the query is empty.
+
+        Facets filter by equality, a list means all of them. See docs/search.md for the query language.
+
+        Raises:
+            BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
+        """
+        self._check_open()
+        return self._library.search(
+            query,
+            None if session is None else [session],
+            limit=limit,
+            kind=kind,
+            since=since,
+            until=until,
+            facets=facets,
+            explain=explain,
+        )
+
+    def pin(self, id: int) -> None:  # noqa: A002 - the public name
+        """Make a segment's group a root in every context until it is unpinned; on disk when this returns."""
+        self._pin(id, on=True)
+
+    def unpin(self, id: int) -> None:  # noqa: A002 - the public name
+        """Undo `pin`; on disk when this returns."""
+        self._pin(id, on=False)
+
+    def _pin(self, given: int, *, on: bool) -> None:
+        self._check_open()
+        segment_id = inputs.segment_id(given)
+        self._log.get(segment_id)
+        self._log.pin(segment_id, on)
+        for context in self._open_contexts():
+            context.mark_pinned(segment_id, on=on)
+
+    def forget(self, id: int) -> None:  # noqa: A002 - the public name
+        """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
+
+        A forgotten tool result leaves `[forgotten]` in its place. Backups made before keep what they hold.
+
+        Raises:
+            SegmentNotFound: no such id.
+        """
+        self._check_open()
+        segment_id = inputs.segment_id(id)
+        self._log.get(segment_id)
+        contexts = self._open_contexts()
+        self._log.commit()
+        self._log.forget(self._with_copies(segment_id))
+        for context in contexts:
+            context.mark_forgotten()
+
+    def _with_copies(self, segment_id: int) -> list[int]:
+        """Return the segment and the memory tools' results that repeat it."""
+        recalls = self._log.index.search(parse(""), limit=MAX_LIMIT, kind="recall")
+        ids = [hit.id for hit in recalls if hit.id > segment_id]
+        copies = [i for i in ids if segment_id in self._log.get(i).extra.get(SOURCES, ())]
+        return [segment_id, *copies]
+
+    def _open_contexts(self) -> list[Context]:
+        with self._lock:
+            return [c for c in self._contexts.values() if not c.is_closed]
+
+    def flush(self) -> None:
+        """Put everything appended so far on disk, on this thread; returns when it is there."""
+        self._check_open()
+        self._log.commit()
+
+    async def aflush(self) -> None:
+        """Do as `flush`; many at once on one event loop share one fsync."""
+        self._check_open()
+        await asyncio.wrap_future(self._log.commit_soon())
+
+    def check(self) -> list[Problem]:
+        """Verify every record, index and count against the segments; empty when sound. Cost: reads the whole store."""
+        self._check_open()
+        return self._log.check()
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts, sizes and timings as plain values. Cost: O(1) in history."""
+        self._check_open()
+        return {**self._log.stats(), "contexts": len(self._open_contexts())}
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy of the store to the new directory `path`; writers go on meanwhile."""
+        self._check_open()
+        self._log.commit()
+        self._log.backup(path)
+
+    def compact(self) -> None:
+        """Finish maintenance, purge what was forgotten and rewrite the file.
+
+        Raises:
+            StoreBusy: another process has the store open.
+        """
+        self._check_open()
+        self._log.commit()
+        self._log.compact()
+
+    def close(self) -> None:
+        """Put everything on disk, free every lease and the writer slot; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            for context in self._open_contexts():
+                context.close()
+            self._closed = True
+            self._log.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("this Memory was closed; call ctxmem.open again")
+
+    def __enter__(self) -> "Memory":  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

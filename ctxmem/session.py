@@ -1,0 +1,204 @@
+"""What a context stands on: one session's state, view and rows, resumed from the log and admitted to as it grows.
+
+I1. The state is a function of the stored epoch and the segments after it (`resume`).
+I2. While a turn is being committed there are two states, before and after: what is admitted meanwhile goes to both.
+I3. The caller holds `lock` for everything here but `log` itself.
+"""
+
+import threading
+from collections.abc import Sequence
+
+from ctxmem import intake, turns
+from ctxmem.collector import Marks, marks
+from ctxmem.facets import IdSet
+from ctxmem.log import Log
+from ctxmem.options import Options, Policy
+from ctxmem.providers import Renderer
+from ctxmem.recall import compose
+from ctxmem.segment import Call, Record
+from ctxmem.state import State
+from ctxmem.target import Target
+from ctxmem.tokens import Calibration
+from ctxmem.turns import ContextRow
+from ctxmem.view import Entry, Reads, View
+
+CLOSED_TOKENS = 24  # a placeholder result with its framing and id, at most
+_CHUNK = 256  # segments read at once on resume
+
+
+class Session:
+    """The parts of one context, in one place. Not safe from several threads without `lock`."""
+
+    def __init__(self, log: Log, options: Options, name: str, number: int, target: Target, policy: Policy) -> None:
+        self.lock = threading.RLock()
+        self.log = log
+        self.options = options
+        self.name = name
+        self.number = number
+        self.target = target
+        self.policy = policy
+        self.state = State()
+        self.staged: State | None = None
+        self.row = ContextRow(name, target_key(target))
+        self.calibration = Calibration(scale=target.model.prior)
+        self.sent: list[Entry] = []
+        self.sent_epoch = -1
+        self.sent_tokens = 0
+        self.appended_tokens = 0  # since the last turn
+        self.view = self._new_view()
+
+    def _new_view(self) -> View:
+        return View(Renderer(self.target.provider, self.target.model), self.reads())
+
+    def reads(self) -> Reads:
+        """Give the view what it may ask of the log."""
+        return Reads(self.log.get_many, self.log.is_forgotten, self.recall_text)
+
+    def recall_text(self, record: Record) -> str:
+        """Render a recall segment from the segments that it quotes."""
+        return compose(record.extra[intake.QUOTES], self.log.get)
+
+    # -- resuming -----------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Read the session's row and epoch, and admit what was appended since. O(segments since the last epoch)."""
+        with self.log.snapshot() as snapshot:
+            row = turns.context(snapshot, self.number)
+            stored = None if row is None else turns.epoch(snapshot, self.number, row.epoch)
+        if row is not None:
+            self.row = row
+            if stored is not None:
+                self.state = State.unpack(stored, row.epoch)
+            else:
+                self.state.epoch = row.epoch
+            self._calibrate()
+            if row.target != target_key(self.target):
+                self._turn_cold()
+        self._admit_after(self.state.last_id)
+        for segment_id in self.state.working.segments["id"].tolist():
+            self.state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
+        self.log.rise_above(self.state.last_id)
+
+    def _admit_after(self, last_id: int) -> None:
+        ids = self.log.index.session_ids(self.number, last_id)
+        for at in range(0, len(ids), _CHUNK):
+            part = ids[at : at + _CHUNK]
+            for segment_id, record in zip(part, self.log.get_many(part), strict=True):
+                self.admit(segment_id, record)
+
+    def _calibrate(self) -> None:
+        known = self.row.calibrations.get(self.target.model.name)
+        self.calibration = Calibration.from_dict(known) if known else Calibration(scale=self.target.model.prior)
+
+    def _turn_cold(self) -> None:
+        """Note that the provider's cache has nothing of this prompt."""
+        self.row.is_cold = True
+        self.row.target = target_key(self.target)
+        self.state.end_epoch()
+
+    def retarget(self, target: Target, policy: Policy) -> bool:
+        """Take another model, provider, window or tools from now on; False where nothing differs."""
+        self.policy = policy
+        if target_key(target) == target_key(self.target):
+            return False
+        is_other = (target.model.name, target.provider) != (self.target.model.name, self.target.provider)
+        self.target = target
+        if is_other:
+            self.view = self._new_view()
+            self._calibrate()
+        self._turn_cold()
+        return True
+
+    # -- growing ------------------------------------------------------------------------------------------------
+
+    def admit(self, segment_id: int, record: Record) -> None:
+        """Take one segment into the prompt, of both states where a turn is being committed."""
+        group = record.group if record.group >= 0 else segment_id
+        if intake.TURN in record.extra and segment_id > self.row.newest:
+            self.appended_tokens += record.tokens
+        for state in (self.state, self.staged):
+            if state is None or segment_id <= state.last_id:
+                continue
+            replaced = record.extra.get(intake.SYSTEM) and state.system_id >= 0
+            state.admit(segment_id, record)
+            is_late = intake.INDEX in record.extra and group <= self.row.newest
+            if replaced or is_late:
+                state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
+
+    def waiting(self) -> tuple[Call, ...]:
+        """Return the calls that wait for a result, oldest first."""
+        return tuple(self.log.get(group).calls[index] for group, index in self.state.calls.waiting())
+
+    # -- sizes, in o200k tokens -----------------------------------------------------------------------------------
+
+    def overhead(self, state: State) -> int:
+        """Return what is sent beside the groups and the ledger: framing, tools, system, placeholders."""
+        closed = sum(1 for _ in state.calls.waiting()) * CLOSED_TOKENS
+        return self.view.renderer.framing_tokens + self.target.tools_tokens + state.system_tokens + closed
+
+    def total(self, state: State) -> int:
+        """Return the size of all that would be sent now. O(calls that wait + ledger lines)."""
+        return self.overhead(state) + state.working.tokens + state.ledger.tokens
+
+    def is_exact(self, state: State) -> bool:
+        """Say whether `total` is a count of the model's own tokens."""
+        return self.target.model.exact and not state.inexact
+
+    def capacity(self, state: State) -> int:
+        """Return the budget, in o200k tokens."""
+        return self.target.capacity(self.calibration, exact=self.is_exact(state))
+
+    def water(self, state: State) -> Marks:
+        """Return the water marks of the epoch."""
+        return marks(
+            self.capacity(state),
+            self.policy,
+            turn_tokens=state.mean_turn_tokens,
+            read_price=self.target.read_price,
+            write_price=self.target.write_price,
+        )
+
+    def is_cold(self, now: float) -> bool:
+        """Say whether the provider's cache has surely nothing left of the last prompt."""
+        row = self.row
+        return row.is_cold or (row.turn > 0 and now - row.last_at > self.target.cache_ttl_s)
+
+    # -- marks --------------------------------------------------------------------------------------------------
+
+    def mark_pinned(self, segment_id: int, *, on: bool) -> None:
+        """Take note of a pin."""
+        for state in (self.state, self.staged):
+            if state is not None:
+                state.working.pin(segment_id, on=on)
+
+    def mark_forgotten(self) -> None:
+        """Take note that something was forgotten: what showed it shows `[forgotten]` from now on."""
+        for state in (self.state, self.staged):
+            if state is not None:
+                state.end_epoch()
+        self.view.forget()
+
+    # -- the reach of recall ----------------------------------------------------------------------------------------
+
+    def beyond_fork(self) -> IdSet:
+        """Return the ids of the sessions forked from that came after the fork."""
+        found = IdSet()
+        for session, newest in self.row.lineage:
+            found.update(self.log.index.session_ids(session, newest))
+        return found
+
+    def reach(self, reads: Sequence[str] | str) -> set[int] | None:
+        """Return the sessions that recall and search may reach, None for all."""
+        if reads == "*":
+            return None
+        found = {self.number, *(session for session, _ in self.row.lineage)}
+        for name in reads:
+            number = self.log.session(name, create=False)
+            if number is not None:
+                found.add(number)
+        return found
+
+
+def target_key(target: Target) -> list[object]:
+    """Return what a change of model, wire shape or tools is seen by."""
+    return [target.model.name, target.provider, target.window, target.reserve, target.tools_digest]

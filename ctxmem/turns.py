@@ -1,0 +1,130 @@
+"""What a context leaves on disk beside its segments: its row, one row a turn, one a collection, one state an epoch.
+
+    contexts  session                 -> the context's row: model, turn, epoch, calibration (a few hundred bytes)
+    contexts  session + "t" + digest  -> tools, once for each set
+    epochs    session + epoch         -> the state at the start of the epoch
+    turns     session + turn          -> what was sent, by reference: epoch, newest segment, extra
+    journal   session + collection    -> a packed plan: rule, score, rank, path, tokens of every group
+
+I1. A turn's row, its epoch's state and the log give its prompt to the byte.
+"""
+
+import struct
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ctxmem.codec import pack, unpack
+from ctxmem.errors import FormatMismatch
+from ctxmem.store import Batch, Snapshot
+
+VERSION = 1  # On disk: of every row here.
+_ONE = struct.Struct(">I")
+_TWO = struct.Struct(">II")
+
+
+@dataclass(slots=True)
+class ContextRow:
+    """Where a context stands. `target` holds (model, provider, window, reserve, tools digest) to see a change by."""
+
+    name: str
+    target: list[Any]
+    turn: int = 0
+    newest: int = -1  # id of the newest segment that was sent
+    epoch: int = 0
+    collections: int = 0
+    last_at: float = 0.0
+    last_tokens: int = 0  # o200k, of the last prompt
+    mean_turn_tokens: float = 0.0
+    is_cold: bool = False
+    calibrations: dict[str, dict[str, float]] = field(default_factory=dict)
+    observed: list[Any] = field(default_factory=list)  # turn, model, the calibration before it
+    lineage: list[list[int]] = field(default_factory=list)  # [session, newest id shared] of the sessions forked from
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """One prompt that was sent, by reference; sizes in the model's tokens but for `counted_tokens` (o200k)."""
+
+    turn: int
+    epoch: int
+    newest: int
+    model: str
+    provider: str
+    window: int
+    reserve: int
+    tools: bytes
+    tokens: int
+    budget: int
+    exact: bool
+    counted_tokens: int
+    stable_prefix_tokens: int
+    at: float
+    collection: int = -1
+    extra: list[Any] = field(default_factory=list)
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    version, row = unpack(data)
+    if version > VERSION:
+        raise FormatMismatch(f"a context's row has version {version}: upgrade ctxmem, this one reads up to {VERSION}")
+    found: dict[str, Any] = row
+    return found
+
+
+def put_context(batch: Batch, session: int, row: ContextRow) -> None:
+    """Write the context's row."""
+    batch.put("contexts", _ONE.pack(session), pack((VERSION, asdict(row))))
+
+
+def context(snapshot: Snapshot, session: int) -> ContextRow | None:
+    """Read the context's row."""
+    data = snapshot.get("contexts", _ONE.pack(session))
+    return None if data is None else ContextRow(**_load(data))
+
+
+def put_tools(batch: Batch, session: int, digest: bytes, tools: tuple[Any, ...]) -> None:
+    """Write a set of tools, once."""
+    key = _ONE.pack(session) + b"t" + digest
+    if digest and batch.get("contexts", key) is None:
+        batch.put("contexts", key, pack((VERSION, {"tools": list(tools)})))
+
+
+def tools(snapshot: Snapshot, session: int, digest: bytes) -> tuple[Any, ...]:
+    """Read a set of tools."""
+    data = snapshot.get("contexts", _ONE.pack(session) + b"t" + digest) if digest else None
+    return () if data is None else tuple(_load(data)["tools"])
+
+
+def put_turn(batch: Batch, session: int, row: TurnRow) -> None:
+    """Write one turn's row."""
+    batch.put("turns", _TWO.pack(session, row.turn), pack((VERSION, asdict(row))))
+
+
+def turn(snapshot: Snapshot, session: int, number: int) -> TurnRow | None:
+    """Read one turn's row."""
+    data = snapshot.get("turns", _TWO.pack(session, number)) if 0 < number < 2**32 else None
+    return None if data is None else TurnRow(**_load(data))
+
+
+def put_epoch(batch: Batch, session: int, epoch: int, state: dict[str, Any]) -> None:
+    """Write the state at the start of an epoch."""
+    batch.put("epochs", _TWO.pack(session, epoch), pack((VERSION, state)))
+
+
+def epoch(snapshot: Snapshot, session: int, number: int) -> dict[str, Any] | None:
+    """Read the state at the start of an epoch."""
+    data = snapshot.get("epochs", _TWO.pack(session, number))
+    return None if data is None else _load(data)
+
+
+def put_collection(batch: Batch, session: int, number: int, row: dict[str, Any]) -> None:
+    """Write one collection's packed plan."""
+    batch.put("journal", _TWO.pack(session, number), pack((VERSION, row)))
+
+
+def collections(snapshot: Snapshot, session: int, newest_first_below: int) -> list[tuple[int, dict[str, Any]]]:
+    """Read up to 32 collections before a number, the newest first."""
+    rows = snapshot.scan(
+        "journal", _TWO.pack(session, 0), _TWO.pack(session, newest_first_below), reverse=True, limit=32
+    )
+    return [(_TWO.unpack(key)[1], _load(value)) for key, value in rows]

@@ -1,0 +1,161 @@
+"""The layout of a prompt: which unit stands where, kept between turns so that a turn renders only what is new.
+
+Order: groups by their first segment; in a group its message, then the results in call order, a placeholder where one
+is missing; the ledger stands where the oldest group it speaks of stood.
+
+I1. The view is a function of the state and the records: dropping it costs time, never bytes.
+I2. Within an epoch entries are only added at the end, or in the last group where nothing was sent yet.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from ctxmem import intake, stubs, tokens
+from ctxmem.providers import Renderer, Unit, wire_id
+from ctxmem.segment import Call, Record
+from ctxmem.state import State
+from ctxmem.working import FULL, SHORT, Shown
+
+LEDGER, CLOSED = -1, -2  # in place of a segment id
+_Signature: TypeAlias = "tuple[tuple[int, int, int, bool], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What the view asks of the floor below: records by id, and the text of a recall."""
+
+    many: Callable[[Sequence[int]], list[Record]]
+    is_forgotten: Callable[[int], bool]
+    recall_text: Callable[[Record], str]
+
+
+class Entry(NamedTuple):
+    """One unit in its place: the segment it shows (or LEDGER, CLOSED), its group, its form, the call that it closes."""
+
+    unit: Unit
+    segment_id: int
+    group: int
+    form: int
+    closed: tuple[int, Call] | None = None  # index in the group, and the call
+
+
+class View:
+    """The entries of one context's prompt. Not safe from several threads: the context holds its lock."""
+
+    def __init__(self, renderer: Renderer, reads: Reads) -> None:
+        self.renderer = renderer
+        self._reads = reads
+        self.entries: list[Entry] = []
+        self.system: Unit | None = None
+        self._starts: dict[int, int] = {}  # group -> where its entries start
+        self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
+        self._last_group = -1
+        self._epoch = -1
+
+    def invalidate(self) -> None:
+        """Lay everything out again at the next refresh; what did not change is not rendered again."""
+        self._epoch = -1
+
+    def forget(self) -> None:
+        """Drop all that was rendered: what it was made from changed."""
+        self._groups.clear()
+        self.invalidate()
+
+    def refresh(self, state: State) -> None:
+        """Bring the entries up to the state: O(what is new) within an epoch, O(segments shown) after one."""
+        if self._epoch != state.epoch or not self._extend(state):
+            self._rebuild(state)
+        state.touched.clear()
+
+    def _extend(self, state: State) -> bool:
+        groups = list(dict.fromkeys(state.touched))
+        if any(g in self._starts and g != self._last_group for g in groups):
+            return False
+        for group in groups:
+            members = state.working.shown_of(group)
+            if members:
+                del self.entries[self._starts.get(group, len(self.entries)) :]
+                self._place(state, group, members)
+        return True
+
+    def _rebuild(self, state: State) -> None:
+        self.entries, self._starts = [], {}
+        ledger = self._ledger(state)
+        ledger_at = min((one.first for one in state.lines()), default=-1)
+        for group, members in _by_group(state.working.shown()):
+            if ledger and group > ledger_at:
+                self.entries += ledger
+                ledger = []
+            self._place(state, group, members)
+        self.entries += ledger
+        self._groups = {g: kept for g, kept in self._groups.items() if g in self._starts}
+        self._epoch = state.epoch
+        self.system = None
+        if state.system_id >= 0:
+            self.system = self.renderer.unit(self._reads.many([state.system_id])[0])
+
+    def _ledger(self, state: State) -> list[Entry]:
+        """Render the ledger, a message a piece: what is sealed stays in the provider's cache."""
+        texts = state.ledger.render(self._reads.is_forgotten)
+        return [Entry(self.renderer.text(text), LEDGER, LEDGER, FULL) for text in texts]
+
+    def _place(self, state: State, group: int, members: Sequence[Shown]) -> None:
+        """Add a group's entries, rendered only where it is shown otherwise than before."""
+        signature = tuple((s.segment_id, s.form, s.limit_tokens, s.segment_id in state.stripped) for s in members)
+        known = self._groups.get(group)
+        if known is None or known[0] != signature:
+            known = self._groups[group] = (signature, self._group(state, group, members))
+        self._starts[group] = len(self.entries)
+        self._last_group = group
+        self.entries.extend(known[1])
+
+    def _group(self, state: State, group: int, members: Sequence[Shown]) -> list[Entry]:
+        records = dict(
+            zip([s.segment_id for s in members], self._reads.many([s.segment_id for s in members]), strict=True)
+        )
+        first = records[members[0].segment_id]
+        if first.calls and self._reads.is_forgotten(group):
+            return [Entry(self.renderer.text(stubs.FORGOTTEN, first.kind), group, group, FULL)]
+        wires = {i: wire_id(group, i) for i in first.extra.get(intake.WIRES, ())}
+        by_index: dict[int, Entry] = {}
+        for shown in members:
+            record = records[shown.segment_id]
+            unit = self._unit(record, shown, wires, state)
+            by_index[record.extra.get(intake.INDEX, -1)] = Entry(unit, shown.segment_id, group, shown.form)
+        for index, call in enumerate(first.calls):
+            if index not in by_index:
+                unit = self.renderer.closed(wires.get(index, call.id))
+                by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
+        return [by_index[index] for index in sorted(by_index)]
+
+    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State) -> Unit:
+        """Render one segment as it is shown."""
+        if intake.QUOTES in record.extra:
+            return self.renderer.text(self._reads.recall_text(record))
+        index = record.extra.get(intake.INDEX)
+        return self.renderer.unit(
+            replace(record, kind="tool") if record.call_id is not None else record,  # a memory tool's, too
+            ids=wires if record.calls else None,
+            call_id=None if index is None else wires.get(index),
+            text=stub_text(shown, record, has_memory_read=state.has_memory_read),
+            thinking=shown.segment_id not in state.stripped,
+            as_text=record.call_id is not None and index is None,
+        )
+
+
+def stub_text(shown: Shown, record: Record, *, has_memory_read: bool) -> str | None:
+    """Return what stands in place of a segment's content, None where it is shown in full."""
+    if shown.form == FULL:
+        return None
+    if shown.form == SHORT:
+        return stubs.shortened(
+            shown.segment_id, record.text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read
+        )
+    return stubs.stub(shown.segment_id, record.tokens, has_memory_read=has_memory_read)
+
+
+def _by_group(shown: Iterable[Shown]) -> Iterator[tuple[int, list[Shown]]]:
+    for group, members in groupby(shown, key=lambda s: s.group):
+        yield group, list(members)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctxmem.errors import BadMessage
 from ctxmem.models import lookup
 from ctxmem.providers import PROVIDERS, Renderer, Request, kwargs, parse, rendered_tokens, validate
-from tests.strategies import conversation, groups, payload_of, record_of, units_of
+from tests.strategies import conversation, conversation_of, groups, payload_of, record_of, soup, units_of
 
 MODELS = {
     "openai": "gpt-4.1",
@@ -44,6 +45,24 @@ def test_any_subset_of_whole_groups_is_valid(renderer, said, keep, how):
         assert not any(group.records for group in found)
         return
     assert validate(payload_of(wire, renderer.provider, renderer.model), renderer.provider) == []
+
+
+@every_renderer
+@given(message=soup)
+def test_whatever_is_read_is_sent_in_a_valid_way(renderer, message):
+    try:
+        drafts = parse(message, prefer=renderer.provider)
+    except BadMessage:
+        return
+    for draft in drafts:
+        if draft.kind == "tool":
+            units = [renderer.unit(record_of(draft), as_text=True)]
+        else:
+            (group,) = conversation_of([[draft]])
+            units = group.units(renderer)
+        wire = renderer.join(units)
+        if wire.messages:
+            assert validate(payload_of(wire, renderer.provider, renderer.model), renderer.provider) == []
 
 
 @every_renderer

@@ -90,7 +90,7 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
 
 def members(s: Session, group: int, record: Record) -> list[int]:
     """Return the ids of a group's segments, in order; a group's results follow it within the session."""
-    first = s.log.get(group) if record.group not in {-1, group} else record
+    first = s.log.get(group)
     if not first.calls:
         return [group]
     found = [group]

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -69,10 +70,12 @@ def _wrap(memory_class: type, watch: Watch, monkeypatch: pytest.MonkeyPatch, *, 
     opening, closing = memory_class.__init__, memory_class.close
     pid = os.getpid()
 
+    @functools.wraps(opening)
     def opened(self, *args, **kwargs):
         opening(self, *args, **kwargs)
         watch.opened.append(weakref.ref(self))
 
+    @functools.wraps(closing)
     def closed(self):
         if is_checked and not self._closed and os.getpid() == pid:
             watch.check(self)

@@ -123,10 +123,10 @@ class Run:
 
     def _restart(self) -> None:
         """Close the store, open it again, and compare the prompt before with the prompt after."""
-        before = self._context.assemble()
+        before = self._assemble()
         self._memory.close()
         self._open()
-        after = self._context.assemble()
+        after = self._context.assemble()  # the same turn again
         self.outcome.same_after_restart = (before.messages, before.tokens) == (after.messages, after.tokens)
 
     def _restore_some(self) -> None:

@@ -120,6 +120,23 @@ anthropic_groups = st.lists(st.one_of(anthropic_user, anthropic_exchange, anthro
 groups = st.one_of(openai_groups, anthropic_groups)
 
 
+# ---- anything at all, of the fields that the shapes know
+
+_SEEN = st.sampled_from(
+    ["user", "assistant", "tool", "text", "tool_use", "tool_result", "image", "function_call", "message", "thinking"]
+)
+_FIELDS = st.sampled_from(
+    ["role", "content", "tool_calls", "function_call", "type", "output", "parts", "choices", "candidates", "message", "name", "text", "id", "tool_use_id", "call_id", "source", "functionCall", "function_response", "input", "arguments", "usage", "image_url", "tool_call_id"]
+)
+_soup = st.recursive(
+    values | _SEEN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_FIELDS, inner, max_size=5),
+    max_leaves=12,
+)
+_fields = st.dictionaries(_FIELDS, _soup, max_size=5)
+soup = _fields | st.builds(lambda role, rest: {**rest, "role": role}, _SEEN, _fields)
+
+
 # ---- what a context does with them, in small
 
 
@@ -166,10 +183,17 @@ class Group:
 
 def conversation(groups_of_messages, shape="openai") -> list[Group]:
     """Parse groups of messages and number their calls as a context does: a repeated or refused id is mapped."""
+    return conversation_of(
+        [draft for message in messages for draft in parse(message, prefer=shape)] for messages in groups_of_messages
+    )
+
+
+def conversation_of(groups_of_drafts) -> list[Group]:
+    """Number the calls of groups of drafts."""
     taken: set[str] = set()
     found = []
-    for number, messages in enumerate(groups_of_messages):
-        group = Group([record_of(draft) for message in messages for draft in parse(message, prefer=shape)])
+    for number, drafts in enumerate(groups_of_drafts):
+        group = Group([record_of(draft) for draft in drafts])
         for index, call in enumerate(group.records[0].calls):
             if call.id in taken or not is_wire_id(call.id):
                 group.ids[index] = wire_id(number, index)

@@ -39,8 +39,15 @@ from ctxmem.segment import Call
 from ctxmem.tokens import count
 
 SHAPE = "openai-responses"
-CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
-RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
+# The calls and where their arguments are; each is answered by the item of the same name and "_output".
+CALLS = {
+    "function_call": "arguments",
+    "custom_tool_call": "input",
+    "local_shell_call": "action",
+    "computer_call": "action",
+}
+RESULTS = frozenset(f"{kind}_output" for kind in CALLS)
+_OTHER = frozenset({"reasoning", "compaction", "item_reference", "mcp_list_tools", "mcp_approval_request"})
 PARTS = frozenset({"input_text", "output_text", "input_image", "input_file"})
 _ROLES = frozenset({"system", "developer", "user", "assistant"})
 _NOT_SENT = frozenset({"parsed", "parsed_arguments", "created_by"})
@@ -63,14 +70,14 @@ def parse(message: Json) -> list[Draft]:
         message = {"role": "assistant", "output": message["output"]}
     items = _items(message)
     for index, item in enumerate(items):
-        _check(item, f"message.output[{index}]" if "output" in message else "message")
+        _check(item, "message" if item is message else f"message.output[{index}]")
     tally, margin, lines, calls = Tally(), MESSAGE_TOKENS, [], []
     for item in items:
         _count_item(tally, item)
         if item.get("type") in CALLS:
             call, raw = _call(item)
             calls += [call] if call else []
-            lines.append(call_text(item["name"], raw) if call else unread_text(item["name"], raw))
+            lines.append(call_text(_name(item), raw) if call else unread_text(_name(item), raw))
             margin += 0 if call else UNREAD_TOKENS
     is_result = items[0].get("type") in RESULTS if items else False
     role = "tool" if is_result else message.get("role", "assistant")
@@ -95,19 +102,25 @@ def parse(message: Json) -> list[Draft]:
     ]
 
 
+def is_item(kind: str) -> bool:
+    """Say whether a message of that type, without a role, is one of the API's items."""
+    return kind in _OTHER or kind in RESULTS or kind.endswith("_call")
+
+
 def _items(message: Json) -> list[Json]:
     return message["output"] if "output" in message and message.get("type") not in RESULTS else [message]
 
 
 def _check(item: Any, path: str) -> None:
     kind = item.get("type", "message") if isinstance(item, dict) else None
-    needed: tuple[str, ...] = ("call_id",) if kind in RESULTS else ("call_id", "name") if kind in CALLS else ()
+    needed = ["call_id"] if kind in RESULTS or kind in CALLS else []
+    needed += ["name"] if kind in {"function_call", "custom_tool_call"} else []
     if kind is None:
         raise BadMessage(f"{path}: not an item; pass {{'type': 'function_call', ...}} or the like")
     for name in needed:
         if not isinstance(item.get(name), str) or not item[name]:
             raise BadMessage(f"{path}.{name}: {kind_of(item.get(name))}; a {kind} item needs a str")
-    value = item.get("output") if kind in RESULTS else item.get("content") if kind == "message" else ""
+    value = _value(item) if kind in RESULTS or kind == "message" else ""
     is_parts = isinstance(value, list) and all(isinstance(p, dict) and isinstance(p.get("type"), str) for p in value)
     if not isinstance(value, str) and not is_parts:
         raise BadMessage(f"{path}: {kind_of(value)} for its content; pass a str or a list of parts")
@@ -119,7 +132,12 @@ def _call(item: Json) -> tuple[Call | None, str]:
     raw = item.get(CALLS[item["type"]])
     text = raw if isinstance(raw, str) else dumps(raw)
     arguments = {"input": text} if item["type"] == "custom_tool_call" else parse_arguments(text)
-    return (None if arguments is None else Call(item["call_id"], item["name"], arguments)), text
+    return (None if arguments is None else Call(item["call_id"], _name(item), arguments)), text
+
+
+def _name(item: Json) -> str:
+    name = item.get("name")
+    return name if isinstance(name, str) and name else str(item["type"])
 
 
 def content(message: Json) -> list[Part]:
@@ -129,18 +147,24 @@ def content(message: Json) -> list[Part]:
         kind = item.get("type", "message")
         if kind in CALLS or kind == "reasoning":
             continue
-        value = item.get("output") if kind in RESULTS else item.get("content")
+        value = _value(item)
         if isinstance(value, str):
             parts += [Text(value)] if value else []
-        elif isinstance(value, list):
+        elif isinstance(value, list) and (kind in RESULTS or kind == "message"):
             parts += [_part(part) for part in value]
         elif found := loose_text(item):
             parts.append(Text(f"[{kind}] {found}"))
     return parts
 
 
+def _value(item: Json) -> Any:
+    """Give the content of a message or a result; a screenshot alone as a list of one."""
+    value = item.get("output") if item.get("type") in RESULTS else item.get("content")
+    return [value] if isinstance(value, dict) else value
+
+
 def _part(part: Json) -> Part:
-    if part["type"] == "input_image":
+    if isinstance(part.get("image_url"), str):
         return image("", "", str(part.get("image_url") or ""), str(part.get("detail") or ""))
     text = part.get("text", part.get("refusal"))
     return Text(text if isinstance(text, str) else f"[{part['type']}]")
@@ -149,13 +173,13 @@ def _part(part: Json) -> Part:
 def _count_item(tally: Tally, item: Json) -> None:
     kind = item.get("type", "message")
     if kind in CALLS:
-        tally.call(item["name"], _call(item)[1])
+        tally.call(_name(item), _call(item)[1])
     elif kind == "message" or kind in RESULTS:
         tally.tokens += MESSAGE_TOKENS
         tally.text(item.get("call_id") or "")
-        value = item.get("output") if kind in RESULTS else item.get("content")
+        value = _value(item)
         for part in [{"type": "input_text", "text": value}] if isinstance(value, str) else value or ():
-            if "text" in part or "refusal" in part or part["type"] == "input_image":
+            if "text" in part or "refusal" in part or isinstance(part.get("image_url"), str):
                 tally.parts([_part(part)])
             else:
                 tally.block(part)
@@ -181,7 +205,7 @@ def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
             wire.pop("id", None)
         if item.get("type") in CALLS:
             if _call(item)[0] is None:
-                text = unread_text(item["name"], _call(item)[1])
+                text = unread_text(_name(item), _call(item)[1])
                 sent.append({"role": "assistant", "content": text})
                 continue
             wire["call_id"] = variant.ids.get(n_calls, item["call_id"])

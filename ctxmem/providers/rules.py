@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ctxmem.errors import BadInput
 from ctxmem.providers.neutral import Violation
 from ctxmem.providers.plain import parse_arguments
+from ctxmem.providers.responses import CALLS
 from ctxmem.providers.rules_blocks import check_anthropic, check_gemini, unsendable
 
 Check: TypeAlias = Callable[[Mapping[str, Any], Sequence[Any]], Iterator[Violation]]
@@ -155,12 +156,7 @@ def _check_responses(payload: Mapping[str, Any], items: Sequence[Any]) -> Iterat
     del payload
 
 
-_RESPONSES_RESULTS = {
-    "function_call_output": "function_call",
-    "custom_tool_call_output": "custom_tool_call",
-    "local_shell_call_output": "local_shell_call",
-    "computer_call_output": "computer_call",
-}
+_RESPONSES_RESULTS = {f"{kind}_output": kind for kind in CALLS}
 
 
 def _responses_message(item: Mapping[str, Any], path: str) -> Iterator[Violation]:

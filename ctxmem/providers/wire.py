@@ -87,7 +87,7 @@ def shape_of(message: Json, prefer: str = "openai") -> str:
         return "openai"
     if kinds & _ANTHROPIC_BLOCKS or any(kind.endswith(("tool_use", "tool_result")) for kind in kinds):
         return "anthropic"
-    return prefer if prefer in {"openai", "anthropic"} else "openai"
+    return "anthropic" if prefer == "anthropic" and isinstance(content, str | list) else "openai"
 
 
 def _shape_of_reply(message: Json) -> str | None:
@@ -97,7 +97,9 @@ def _shape_of_reply(message: Json) -> str | None:
         return "openai"
     if "candidates" in message or "parts" in message:
         return "gemini"
-    if "output" in message or (isinstance(kind, str) and "role" not in message):
+    if isinstance(kind, str) and "role" not in message and responses.is_item(kind):
+        return "openai-responses"
+    if "output" in message and (kind is None or message.get("object") == "response"):
         return "openai-responses"
     if kind != "message":
         return None

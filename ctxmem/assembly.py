@@ -18,12 +18,12 @@ from ctxmem.prompt import Collection, Prompt, Reasons
 from ctxmem.providers import Request, Unit, Wire
 from ctxmem.recall import Recall, choose, plain_query
 from ctxmem.segment import Record
-from ctxmem.session import Session
+from ctxmem.session import Sent, Session
 from ctxmem.state import State
 from ctxmem.store import Batch
 from ctxmem.turns import ContextRow, TurnRow
-from ctxmem.view import LEDGER, Entry, View, stub_text
-from ctxmem.working import FULL, Shown
+from ctxmem.view import Layout, View, stub_text
+from ctxmem.working import Shown
 
 _ROUNDS = 4  # a plan's estimates of stubs may be short; each round plans for what the last was over
 _THINKING_WAITS = 0.97  # of the budget: with bound thinking a collection waits for the next user message below this
@@ -50,7 +50,7 @@ class Pending:
     row: ContextRow
     turn: TurnRow
     prompt: Prompt
-    entries: list[Entry]
+    sent: Sent
     units: list[Unit]
     n_stable: int
     version: int
@@ -59,7 +59,7 @@ class Pending:
 
     def again(self) -> Prompt:
         """Return an equal prompt that shares nothing with the one handed out before."""
-        wire = join(self.session.view, self.entries, self.units, self.n_stable)
+        wire = join(self.session.view, self.sent, self.units, self.n_stable)
         return self.prompt.replaced(messages=wire.messages, system=wire.system)
 
     def write(self, batch: Batch) -> None:
@@ -75,11 +75,7 @@ class Pending:
         """Make the prepared turn the session's."""
         session = self.session
         session.state, session.staged, session.row = self.state, None, self.row
-        session.sent, session.sent_epoch, session.sent_tokens = (
-            self.entries,
-            self.state.epoch,
-            _sent_tokens(self.entries),
-        )
+        session.sent = self.sent
         session.appended_tokens = 0
 
     def abandon(self) -> None:
@@ -256,10 +252,10 @@ def _lay_out(
     view, target = session.view, session.target
     session.staged = state if state is not session.state else None
     view.refresh(state)
-    entries = list(view.entries)
+    layout = view.layout
     counted = session.total(state) + extra_tokens
     exact = session.is_exact(state)
-    stable = _stable_tokens(session, state, entries)
+    stable = _stable_tokens(session, state, layout)
     row = _next_row(session, state, counted, now, collections=1 if collected else 0)
     turn = TurnRow(
         turn=row.turn,
@@ -279,10 +275,11 @@ def _lay_out(
         collection=row.collections - 1 if collected else -1,
         extra=extra,
     )
-    n_stable = len(session.sent) if stable else 0
-    wire = join(view, entries, units, n_stable)
-    prompt = build(turn, wire, entries, model=target.model, tools=target.tools, collected=collected)
-    return Pending(session, state, row, turn, prompt, entries, units, n_stable, state.version, collected, recalled)
+    n_stable = session.sent.n_entries if stable else 0
+    sent = Sent(layout, len(layout.entries), layout.tokens, state.epoch)
+    wire = join(view, sent, units, n_stable)
+    prompt = build(turn, wire, layout, model=target.model, tools=target.tools, collected=collected)
+    return Pending(session, state, row, turn, prompt, sent, units, n_stable, state.version, collected, recalled)
 
 
 def _next_row(session: Session, state: State, counted: int, now: float, *, collections: int) -> ContextRow:
@@ -301,23 +298,18 @@ def _next_row(session: Session, state: State, counted: int, now: float, *, colle
     )
 
 
-def join(view: View, entries: Sequence[Entry], units: Sequence[Unit], n_sent: int) -> Wire:
+def join(view: View, sent: Sent, units: Sequence[Unit], n_stable: int) -> Wire:
     """Join the prompt's units; marks stand after the ledger, after the last prompt's end, and before `extra`."""
     head = [view.system] if view.system is not None else []
-    everything = [*head, *(entry.unit for entry in entries), *units]
-    ledger = [i for i, entry in enumerate(entries) if entry.segment_id == LEDGER]
-    places = [ledger[-1] + len(head)] if ledger else []
-    if 0 < n_sent < len(entries):
-        places.append(n_sent - 1 + len(head))
-    if units and entries:
-        places.append(len(entries) - 1 + len(head))
-    return view.renderer.join(everything, sorted(set(places)))
+    everything = [*head, *sent.layout.units[: sent.n_entries], *units]
+    ends = {sent.layout.ledger_end, n_stable if n_stable < sent.n_entries else 0, sent.n_entries if units else 0}
+    return view.renderer.join(everything, sorted(end - 1 + len(head) for end in ends if end))
 
 
 def build(
     turn: TurnRow,
     wire: Wire,
-    entries: Sequence[Entry],
+    layout: Layout,
     *,
     model: Model,
     tools: Sequence[Any],
@@ -332,9 +324,9 @@ def build(
         budget=turn.budget,
         exact=turn.exact,
         turn=turn.turn,
-        segments=tuple(e.segment_id for e in entries if e.segment_id >= 0 and e.form == FULL),
-        stubs=tuple(e.segment_id for e in entries if e.segment_id >= 0 and e.form != FULL),
-        closed=tuple(e.closed[1] for e in entries if e.closed is not None),
+        segments=tuple(layout.full),
+        stubs=tuple(layout.stubs),
+        closed=tuple(layout.closed),
         collection=None if collected is None else summary(collected),
         stable_prefix_tokens=turn.stable_prefix_tokens,
         request=Request(
@@ -363,20 +355,17 @@ def summary(done: Collected) -> Collection:
     )
 
 
-def _sent_tokens(entries: Sequence[Entry]) -> int:
-    return sum(entry.unit.tokens for entry in entries)
-
-
-def _stable_tokens(session: Session, state: State, entries: Sequence[Entry]) -> int:
+def _stable_tokens(session: Session, state: State, layout: Layout) -> int:
     """Count the tokens that the last prompt began with too; 0 where there was none, or its system or tools differ."""
+    sent = session.sent
     if session.row.turn == 0 or session.row.is_cold:
         return 0
     base = session.target.tools_tokens + state.system_tokens
-    if session.sent_epoch == state.epoch:
-        return base + session.sent_tokens
+    if sent.epoch == state.epoch:
+        return base + sent.tokens
     common = 0
-    for before, now in zip(session.sent, entries, strict=False):
-        if before.unit is not now.unit and before.unit.parts != now.unit.parts:
+    for before, now in zip(sent.layout.units[: sent.n_entries], layout.units, strict=False):
+        if before is not now and before.parts != now.parts:
             break
-        common += now.unit.tokens
+        common += now.tokens
     return base + common

@@ -9,7 +9,7 @@ from ctxmem.collector import Plan
 from ctxmem.errors import TurnNotFound
 from ctxmem.prompt import Explanation, Prompt
 from ctxmem.providers import Renderer
-from ctxmem.session import Session
+from ctxmem.session import Sent, Session
 from ctxmem.state import State
 from ctxmem.view import View
 from ctxmem.working import FULL
@@ -39,8 +39,10 @@ def replay(s: Session, number: int) -> Prompt:
     view.refresh(state)
     units = [unit for message in row.extra for unit in view.renderer.units(message)]
     same = before is not None and before.epoch == row.epoch and row.stable_prefix_tokens > 0
-    n_sent = sum(entry.segment_id <= before.newest for entry in view.entries) if same and before is not None else 0
-    prompt = build(row, join(view, view.entries, units, n_sent), view.entries, model=model, tools=tools)
+    layout = view.layout
+    n_stable = sum(e.segment_id <= before.newest for e in layout.entries) if same and before is not None else 0
+    wire = join(view, Sent(layout, len(layout.entries)), units, n_stable)
+    prompt = build(row, wire, layout, model=model, tools=tools)
     forgotten = any(s.log.is_forgotten(i) for i in (*prompt.segments, *prompt.stubs, state.system_id) if i >= 0)
     quoted = any(s.log.is_forgotten(i) for ids in state.quoted.values() for i in ids)
     lines = any(s.log.is_forgotten(i) for i in state.ledger_sources())

@@ -7,6 +7,7 @@ I3. The caller holds `lock` for everything here but `log` itself.
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ctxmem import intake, turns
 from ctxmem.collector import Marks, marks
@@ -20,10 +21,20 @@ from ctxmem.state import State
 from ctxmem.target import Target
 from ctxmem.tokens import Calibration
 from ctxmem.turns import ContextRow
-from ctxmem.view import Entry, Reads, View
+from ctxmem.view import Layout, Reads, View
 
 CLOSED_TOKENS = 24  # a placeholder result with its framing and id, at most
 _CHUNK = 256  # segments read at once on resume
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the last prompt showed: the first `n_entries` of a layout of an epoch, and their tokens."""
+
+    layout: Layout = field(default_factory=Layout)
+    n_entries: int = 0
+    tokens: int = 0
+    epoch: int = -1
 
 
 class Session:
@@ -41,9 +52,7 @@ class Session:
         self.staged: State | None = None
         self.row = ContextRow(name, target_key(target))
         self.calibration = Calibration(scale=target.model.prior)
-        self.sent: list[Entry] = []
-        self.sent_epoch = -1
-        self.sent_tokens = 0
+        self.sent = Sent()
         self.appended_tokens = 0  # since the last turn
         self.view = self._new_view()
 

@@ -25,7 +25,7 @@ MAX_TERMS = 32_768  # distinct terms kept of one segment, the most frequent
 MAX_LENGTH = 65_535  # bound of a segment's length in words
 SPEAKER_COUNT = 2
 _SAFE_CHARS = TERM_BYTES // 4  # always short enough; what is kept of a word that is too long
-_MEMO_ENTRIES = 32_768  # of each of two generations; about 16 MB when full
+_MEMO_ENTRIES = 16_384  # of each of two generations of each of two memos; about 25 MB in all when full
 _MEMO_CHARS = 40
 _BLOB_CHARS = 200  # an unbroken run of ASCII this long is data, not words
 _BLOB_KEPT = 2_000  # of minified code, what is still read for words
@@ -259,7 +259,7 @@ def _shorten(match: re.Match[str]) -> str:
 class _Memo(dict[str, tuple[str, ...]]):
     """Text -> terms, computed once; of two generations, so that frequent words outlive a rare one's arrival."""
 
-    def __init__(self, compute: Callable[[str], Iterator[str]]) -> None:
+    def __init__(self, compute: Callable[[str], tuple[str, ...]]) -> None:
         super().__init__()
         self._compute = compute
         self._older: dict[str, tuple[str, ...]] = {}
@@ -267,7 +267,7 @@ class _Memo(dict[str, tuple[str, ...]]):
     def __missing__(self, text: str) -> tuple[str, ...]:
         terms = self._older.get(text)
         if terms is None:
-            terms = tuple(dict.fromkeys(self._compute(text)))
+            terms = self._compute(text)
         if len(text) <= _MEMO_CHARS:
             if len(self) >= _MEMO_ENTRIES:
                 self._older = dict(self)
@@ -276,13 +276,14 @@ class _Memo(dict[str, tuple[str, ...]]):
         return terms
 
 
-def _terms(token: str) -> Iterator[str]:
-    """Yield the terms of one token: of a plain word its stem, of a compound the whole and its parts."""
+def _terms(token: str) -> tuple[str, ...]:
+    """Return the terms of one token: of a plain word its stem, of a compound the whole and its parts, each once."""
     if token.isalpha() and token.isascii() and len(token) <= TERM_BYTES and (token.islower() or token.istitle()):
-        return _word(token.lower())
+        word = token.lower()
+        return () if word in STOP_WORDS else (stem(word),)
     if _SPACELESS.search(token) is not None:
-        return _spaceless(_fold(token))
-    return _compound(token)
+        return tuple(_spaceless(_fold(token)))
+    return tuple(dict.fromkeys(_compound(token)))
 
 
 def _word(word: str) -> Iterator[str]:
@@ -323,16 +324,19 @@ def _whole(token: str) -> str:
     return _HYPHEN.sub("", folded) if "-" in folded else folded
 
 
-def _name(name: str) -> Iterator[str]:
-    """Yield the terms of an identifier: itself, its words, and the words of those in camel case."""
+def _name(name: str) -> tuple[str, ...]:
+    """Return the terms of an identifier: itself, its words, and the words of those in camel case."""
+    return tuple(dict.fromkeys(chain.from_iterable(map(_part, _names_in(name)))))
+
+
+def _names_in(name: str) -> Iterator[str]:
     words = name.split("_")
-    yield from _part(name.strip("_"))
+    yield name.strip("_")
     for word in words:
         if len(words) > 1:
-            yield from _part(word)
+            yield word
         if word.isascii() and not word.islower():
-            for part in _CAMEL.findall(word):
-                yield from _part(part)
+            yield from _CAMEL.findall(word)
 
 
 def _part(part: str) -> Iterator[str]:

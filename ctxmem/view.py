@@ -41,15 +41,50 @@ class Entry(NamedTuple):
     closed: tuple[int, Call] | None = None  # index in the group, and the call
 
 
+class Layout:
+    """Entries in prompt order, with what a prompt says of them kept beside: so that a turn costs what is new."""
+
+    __slots__ = ("closed", "entries", "full", "ledger_end", "stubs", "tokens", "units")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.units: list[Unit] = []
+        self.full: list[int] = []  # ids shown in full
+        self.stubs: list[int] = []
+        self.closed: list[Call] = []
+        self.tokens = 0
+        self.ledger_end = 0  # how many entries there are up to the ledger's end, 0 without one
+
+    def place(self) -> tuple[int, int, int, int, int]:
+        """Return where the layout ends now, for `cut`."""
+        return len(self.entries), len(self.full), len(self.stubs), len(self.closed), self.tokens
+
+    def cut(self, place: tuple[int, int, int, int, int]) -> None:
+        """Leave out all that came after a place."""
+        entries, full, stubs, closed, self.tokens = place
+        del self.entries[entries:], self.units[entries:], self.full[full:], self.stubs[stubs:], self.closed[closed:]
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add entries at the end."""
+        for entry in entries:
+            self.entries.append(entry)
+            self.units.append(entry.unit)
+            self.tokens += entry.unit.tokens
+            if entry.closed is not None:
+                self.closed.append(entry.closed[1])
+            elif entry.segment_id >= 0:
+                (self.full if entry.form == FULL else self.stubs).append(entry.segment_id)
+
+
 class View:
     """The entries of one context's prompt. Not safe from several threads: the context holds its lock."""
 
     def __init__(self, renderer: Renderer, reads: Reads) -> None:
         self.renderer = renderer
         self._reads = reads
-        self.entries: list[Entry] = []
+        self.layout = Layout()
         self.system: Unit | None = None
-        self._starts: dict[int, int] = {}  # group -> where its entries start
+        self._starts: dict[int, tuple[int, int, int, int, int]] = {}  # group -> where its entries start
         self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
         self._last_group = -1
         self._epoch = -1
@@ -76,20 +111,21 @@ class View:
         for group in groups:
             members = state.working.shown_of(group)
             if members:
-                del self.entries[self._starts.get(group, len(self.entries)) :]
+                if group in self._starts:
+                    self.layout.cut(self._starts[group])
                 self._place(state, group, members)
         return True
 
     def _rebuild(self, state: State) -> None:
-        self.entries, self._starts = [], {}
+        self.layout, self._starts = Layout(), {}  # the old one stays as it was: it is what was sent
         ledger = self._ledger(state)
         ledger_at = min((one.first for one in state.lines()), default=-1)
         for group, members in _by_group(state.working.shown()):
             if ledger and group > ledger_at:
-                self.entries += ledger
+                self._put_ledger(ledger)
                 ledger = []
             self._place(state, group, members)
-        self.entries += ledger
+        self._put_ledger(ledger)
         self._groups = {g: kept for g, kept in self._groups.items() if g in self._starts}
         self._epoch = state.epoch
         self.system = None
@@ -101,15 +137,20 @@ class View:
         texts = state.ledger.render(self._reads.is_forgotten)
         return [Entry(self.renderer.text(text), LEDGER, LEDGER, FULL) for text in texts]
 
+    def _put_ledger(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self.layout.add(entries)
+            self.layout.ledger_end = len(self.layout.entries)
+
     def _place(self, state: State, group: int, members: Sequence[Shown]) -> None:
         """Add a group's entries, rendered only where it is shown otherwise than before."""
         signature = tuple((s.segment_id, s.form, s.limit_tokens, s.segment_id in state.stripped) for s in members)
         known = self._groups.get(group)
         if known is None or known[0] != signature:
             known = self._groups[group] = (signature, self._group(state, group, members))
-        self._starts[group] = len(self.entries)
+        self._starts[group] = self.layout.place()
         self._last_group = group
-        self.entries.extend(known[1])
+        self.layout.add(known[1])
 
     def _group(self, state: State, group: int, members: Sequence[Shown]) -> list[Entry]:
         records = dict(

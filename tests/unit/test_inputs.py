@@ -31,7 +31,17 @@ def test_segment_id_refuses_what_is_no_id(value):
 
 @pytest.mark.parametrize(
     "given",
-    [{"kind": "x"}, {"f": 1.5}, {"f": True}, {"f": ""}, {"f": "a\0b"}, {"f": "\ud800"}, {"f": "x" * 300}, {"f": [[1]]}, {"f": 2**63}]
+    [
+        {"kind": "x"},
+        {"f": 1.5},
+        {"f": True},
+        {"f": ""},
+        {"f": "a\0b"},
+        {"f": "\ud800"},
+        {"f": "x" * 300},
+        {"f": [[1]]},
+        {"f": 2**63},
+    ]
     + [{"f": {"a": 1}}, {"": "x"}, {f"f{i}": i for i in range(65)}, {"f": list(range(2000))}],
 )
 def test_facets_refuse_what_cannot_be_indexed(given):
@@ -50,7 +60,13 @@ def test_facets_take_strings_ints_and_lists():
 
 @given(st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.binary(), st.lists(st.integers())))
 def test_any_value_passes_or_raises_bad_input(value):
-    for check in (inputs.time_s, inputs.segment_id, inputs.text, lambda v: inputs.short(v, "x"), lambda v: inputs.facets({"f": v})):
+    for check in (
+        inputs.time_s,
+        inputs.segment_id,
+        inputs.text,
+        lambda v: inputs.short(v, "x"),
+        lambda v: inputs.facets({"f": v}),
+    ):
         try:
             check(value)
         except BadInput as error:

@@ -1,0 +1,256 @@
+"""Slots, leases, marks, names and the change log: what several writers share."""
+
+import numpy as np
+import pytest
+
+from ctxmem import changes, leases, marks, names, slots
+from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
+from ctxmem.slots import Slot
+from ctxmem.store import Store
+from ctxmem.store.locks import FIRST_SLOT, LockFile
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(tmp_path / "s", durability="unsafe")
+    yield opened
+    with opened.snapshot() as snapshot:
+        assert slots.check(snapshot) == []
+        assert names.check(snapshot) == []
+    opened.close()
+
+
+@pytest.fixture
+def others(tmp_path, store):
+    """Locks as another process would hold them."""
+    file = LockFile(tmp_path / "s" / "lock", writable=True)
+    yield file
+    file.close()
+
+
+def take(slot, n):
+    return [slot.take_id() for _ in range(n)]
+
+
+def advance(store, slot, last_id):
+    spare = store.write(lambda batch: slot.advance(batch, last_id))
+    if spare is not None:
+        slot.extended(spare)
+
+
+def extend(store, slot):
+    slot.extended(store.write(slot.extend))
+
+
+# --- ids ---
+
+
+def test_ids_rise_through_blocks(store):
+    slot = Slot.claim(store, 4)
+
+    assert take(slot, 3) == [0, 1, 2]
+    advance(store, slot, 2)  # reserves the next block: this one is half full
+    assert take(slot, 5) == [3, 4, 5, 6, 7]
+    assert slot.is_used_up
+    assert slot.take_id() is None
+    extend(store, slot)
+    assert take(slot, 2) == [8, 9]
+    advance(store, slot, 9)
+
+
+def test_ids_that_no_commit_covered_are_given_again(store):
+    slot = Slot.claim(store, 8)
+    take(slot, 5)
+    advance(store, slot, 1)
+    slot.release()
+    heir = Slot.claim(store, 8)
+
+    assert heir.number == slot.number
+    assert take(heir, 2) == [2, 3]
+
+
+def test_two_writers_fill_blocks_of_their_own(store, others):
+    first = Slot.claim(store, 4)
+    store.locks.release(FIRST_SLOT)
+    assert others.take(FIRST_SLOT)
+    second = Slot.claim(store, 4)
+
+    assert (second.number, take(second, 2)) == (1, [4, 5])
+    assert take(first, 2) == [0, 1]
+
+
+def test_a_free_slot_is_taken_before_a_new_one(store, others):
+    assert others.take(FIRST_SLOT + 1)
+    assert Slot.claim(store, 4).number == 0
+
+
+def test_seventeen_writers_are_one_too_many(store, others):
+    for number in range(slots.SLOTS):
+        assert others.take(FIRST_SLOT + number)
+
+    with pytest.raises(StoreBusy, match="16"):
+        Slot.claim(store, 4)
+
+
+def test_a_writer_that_was_taken_over_is_fenced(store):
+    slot = Slot.claim(store, 8)
+    heir = Slot.claim(store, 8)  # as if the lock had been lost
+    take(slot, 1)
+
+    with pytest.raises(WriterFenced):
+        advance(store, slot, 0)
+    take(heir, 1)
+    advance(store, heir, 0)
+
+
+def test_a_block_has_the_size_that_the_store_began_with(store):
+    Slot.claim(store, 4).release()
+    slot = Slot.claim(store, 1000)
+
+    assert take(slot, 4) == [0, 1, 2, 3]
+    assert slot.is_used_up
+
+
+def test_rising_above_skips_what_is_left_of_lower_blocks(store):
+    slot = Slot.claim(store, 4)
+    take(slot, 1)
+    advance(store, slot, 0)
+    slot.rise_above(1)
+    assert slot.is_used_up
+    extend(store, slot)
+
+    assert take(slot, 1) == [4]
+    slot.rise_above(2)
+    assert take(slot, 1) == [5]
+    advance(store, slot, 5)
+
+
+def test_the_last_id_is_the_last(store):
+    store.write(lambda batch: batch.put("meta", b"next_block", (2**16).to_bytes(4, "big")))
+
+    with pytest.raises(StoreFull):
+        Slot.claim(store, 1 << 16)
+
+
+# --- leases ---
+
+
+def test_a_lease_is_for_one_living_owner(store):
+    slot = Slot.claim(store, 4)
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))  # again is nothing
+    store.locks.release(FIRST_SLOT)
+    holder = LockFile(store.path / "lock", writable=True)
+    assert holder.take(FIRST_SLOT)
+    other = Slot.claim(store, 4)
+
+    with pytest.raises(ContextBusy, match="session 7") as caught:
+        store.write(lambda batch: leases.acquire(batch, other, 7, store.locks.is_held_elsewhere))
+    assert caught.value.pid
+    holder.close()  # the owner dies
+    store.write(lambda batch: leases.acquire(batch, other, 7, store.locks.is_held_elsewhere))
+
+
+def test_a_lease_of_an_earlier_epoch_is_dead(store):
+    slot = Slot.claim(store, 4)
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))
+    heir = Slot.claim(store, 4)
+
+    store.write(lambda batch: leases.acquire(batch, heir, 7, lambda number: True))
+    store.write(lambda batch: leases.release(batch, slot, 7))  # not its own any more
+    with store.snapshot() as snapshot:
+        assert snapshot.count("leases") == 1
+    store.write(lambda batch: leases.release(batch, heir, 7))
+    with store.snapshot() as snapshot:
+        assert snapshot.count("leases") == 0
+
+
+# --- marks ---
+
+
+def test_marks_are_set_and_cleared(store):
+    ids = [1, 5, 65_535, 65_536, 2**32 - 1]
+    assert store.write(lambda batch: marks.change(batch, marks.PINNED, ids, is_on=True)) == ids
+    assert store.write(lambda batch: marks.change(batch, marks.PINNED, [5, 6], is_on=True)) == [6]
+    assert store.write(lambda batch: marks.change(batch, marks.PINNED, [1, 2, 65_536], is_on=False)) == [1, 65_536]
+
+    with store.snapshot() as snapshot:
+        assert marks.ids(snapshot, marks.PINNED).tolist() == [5, 6, 65_535, 2**32 - 1]
+        assert marks.ids(snapshot, marks.PINNED, 6, 65_536).tolist() == [6, 65_535]
+        assert marks.ids(snapshot, marks.FORGOTTEN).tolist() == []
+        assert marks.ids(snapshot, marks.PINNED).dtype == np.uint32
+    cached = marks.Marks(store.snapshot)
+    assert [n for n in (1, 5, 6, 7, 2**32 - 1) if cached.has(marks.PINNED, n)] == [5, 6, 2**32 - 1]
+
+
+def test_many_marks_become_a_bitmap(store):
+    ids = list(range(0, 65_536, 3))
+    store.write(lambda batch: marks.change(batch, marks.FORGOTTEN, ids, is_on=True))
+
+    with store.snapshot() as snapshot:
+        assert len(snapshot.last("marks")[1]) == 8194
+        assert marks.ids(snapshot, marks.FORGOTTEN).tolist() == ids
+
+
+def test_marks_in_memory_follow_when_told(store):
+    cached = marks.Marks(store.snapshot)
+    assert not cached.has(marks.PINNED, 3)
+    store.write(lambda batch: marks.change(batch, marks.PINNED, [3], is_on=True))
+    cached.clear()
+
+    assert cached.has(marks.PINNED, 3)
+
+
+# --- names ---
+
+
+def test_sessions_keep_their_numbers(store):
+    wanted = ["a", "b", "a", "\ud800 odd", "x" * 3000]
+    assert store.write(lambda batch: names.create_sessions(batch, wanted)) == [1, 2, 1, 3, 4]
+    with store.snapshot() as snapshot:
+        assert [names.session_number(snapshot, name) for name in [*wanted, "c"]] == [1, 2, 1, 3, 4, None]
+        assert names.session_name(snapshot, 3) == "\ud800 odd"
+        assert names.session_name(snapshot, 9) is None
+        assert len(names.session_names(snapshot)) == 4
+
+
+@pytest.mark.parametrize("name", ["", "x" * 70_000])
+def test_names_have_bounds(store, name):
+    with pytest.raises(BadInput), store.snapshot() as snapshot:
+        names.session_number(snapshot, name)
+    with pytest.raises(BadInput):
+        names.key_name(1, name)
+
+
+def test_the_first_commit_of_a_key_wins(store):
+    key = names.key_name(1, "k")
+    store.write(lambda batch: names.put_key(batch, key, 5, b"d" * 16))
+    store.write(lambda batch: names.put_key(batch, key, 6, b"e" * 16))
+
+    with store.snapshot() as snapshot:
+        assert names.find_key(snapshot, key) == (5, b"d" * 16)
+        assert names.find_key(snapshot, names.key_name(2, "k")) is None
+
+
+# --- the change log ---
+
+
+def test_changes_are_numbered_and_trimmed(store, monkeypatch):
+    monkeypatch.setattr(changes, "KEEP", 10)
+    for n in range(25):
+        assert store.write(lambda batch, n=n: changes.record(batch, "append", [n, n])) == n + 1
+
+    with store.snapshot() as snapshot:
+        assert snapshot.count("changes") == 10
+        assert changes.newest(snapshot) == 25
+        assert changes.since(snapshot, 25) == ([], 25)
+        found, newest = changes.since(snapshot, 22)
+        assert ([change.detail for change in found], newest) == ([[22, 22], [23, 23], [24, 24]], 25)
+        assert len(changes.since(snapshot, 15)[0]) == 10
+        assert changes.since(snapshot, 14) is None
+        assert changes.since(snapshot, 0) is None
+
+
+def test_an_empty_change_log_is_up_to_date(store):
+    with store.snapshot() as snapshot:
+        assert changes.since(snapshot, 0) == ([], 0)

@@ -9,8 +9,6 @@ I2. Between two collections each prompt, without cache marks and `extra`, is a b
 I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,7 +17,7 @@ from typing import Any
 
 from ctxmem import appending, assembly, calibrating, history, inputs, surgery, wayback
 from ctxmem.appending import Given
-from ctxmem.assembly import Pending
+from ctxmem.assembler import Assembler
 from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.library import Library
 from ctxmem.log import Log
@@ -31,7 +29,6 @@ from ctxmem.session import Session
 from ctxmem.target import Target
 
 Opener = Callable[[str, "Callable[[], Context]"], "Context"]
-_POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
 
 
 class Context:
@@ -44,9 +41,7 @@ class Context:
         self._options = options
         self._opener = opener
         self._library = Library(log)
-        self._turns = threading.Lock()  # one assemble at a time
         self._closed = False
-        self._last: tuple[Any, int, Pending] | None = None
         self._reads = _reads(choices.pop("reads", ()))
         target = self._target(policy, **choices)
         number = log.session(session)
@@ -58,6 +53,7 @@ class Context:
         except BaseException:
             self._lease.release()
             raise
+        self._turns = Assembler(self._s)
 
     def _target(self, policy: Policy, *, model: str, **choices: Any) -> Target:
         wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **choices}
@@ -203,63 +199,17 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
         """
-        choices = _choices(recall, recall_tokens, extra)
-        with self._turns:
-            pending = self._prepare(choices)
-            if isinstance(pending, Prompt):
-                return pending
-            try:
-                self._log.commit(pending.write)
-            except BaseException:
-                self._abandon(pending)
-                raise
-            return self._publish(pending, choices)
+        with self._locked() as s:
+            reach = s.reach(self._reads)
+        return self._turns.assemble(_choices(recall, recall_tokens, extra), reach)
 
     async def aassemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
     ) -> Prompt:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
-        choices = _choices(recall, recall_tokens, extra)
-        while not self._turns.acquire(blocking=False):
-            await asyncio.sleep(_POLL_S)
-        try:
-            pending = self._prepare(choices)
-            if isinstance(pending, Prompt):
-                return pending
-            future = self._log.commit_soon(pending.write)
-            try:
-                await asyncio.shield(asyncio.wrap_future(future))
-            except asyncio.CancelledError:
-                self._settle(pending, choices, future.exception())  # waits: whether the turn happened must be known
-                raise
-            except BaseException:
-                self._abandon(pending)
-                raise
-            return self._publish(pending, choices)
-        finally:
-            self._turns.release()
-
-    def _prepare(self, choices: dict[str, Any]) -> Pending | Prompt:
         with self._locked() as s:
-            if self._last is not None and self._last[:2] == (choices, s.state.version):
-                return self._last[2].again()
-            return assembly.prepare(s, **choices, reach=s.reach(self._reads))
-
-    def _publish(self, pending: Pending, choices: dict[str, Any]) -> Prompt:
-        with self._s.lock:
-            pending.publish()
-            self._last = (choices, pending.version, pending)
-            return pending.prompt
-
-    def _settle(self, pending: Pending, choices: dict[str, Any], error: BaseException | None) -> None:
-        if error is None:
-            self._publish(pending, choices)
-        else:
-            self._abandon(pending)
-
-    def _abandon(self, pending: Pending) -> None:
-        with self._s.lock:
-            pending.abandon()
+            reach = s.reach(self._reads)
+        return await self._turns.aassemble(_choices(recall, recall_tokens, extra), reach)
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.
@@ -281,7 +231,7 @@ class Context:
             WindowOverflow: what must stay does not fit.
         """
         with self._locked() as s:
-            return assembly.summary(assembly.collect(s, s.state, self._goal(s, target)))
+            return assembly.summary(assembly.collect(s, s.state, _goal(s, target)))
 
     def collect(self, target: int | None = None) -> Collection:
         """Collect now, down to `target` tokens (default: low water); on disk when this returns.
@@ -289,14 +239,8 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; nothing has happened.
         """
-        with self._turns, self._locked() as s:
-            return surgery.collect(s, self._goal(s, target))
-
-    def _goal(self, s: Session, target: int | None) -> int:
-        if target is None:
-            return s.water(s.state).low_tokens
-        inputs.count(target, "target", 1)
-        return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
+        with self._turns.lock, self._locked() as s:
+            return surgery.collect(s, _goal(s, target))
 
     # -- the way back -----------------------------------------------------------------------------------------------
 
@@ -388,7 +332,7 @@ class Context:
         Raises:
             BadInput: a bad choice. WindowOverflow: what must stay does not fit it; the old model stays then.
         """
-        with self._turns, self._locked() as s:
+        with self._turns.lock, self._locked() as s:
             kept = s.target.tools if tools is None else tools
             chosen = self._target(s.policy, model=model, provider=provider, window=window, reserve=reserve, tools=kept)
             surgery.switch(s, chosen)
@@ -397,7 +341,7 @@ class Context:
         self, *, policy: Policy | None = None, reads: Sequence[str] | str = (), model: str, **choices: Any
     ) -> None:
         """Take the choices of a second `Memory.context` call for the same session."""
-        with self._turns, self._locked() as s:
+        with self._turns.lock, self._locked() as s:
             used = policy or s.policy
             s.retarget(self._target(used, model=model, **choices), used)
             self._reads = _reads(reads)
@@ -409,7 +353,7 @@ class Context:
             SegmentNotFound: no such id in this session.
         """
         segment_id = inputs.segment_id(id)
-        with self._turns, self._locked() as s:
+        with self._turns.lock, self._locked() as s:
             surgery.rewind(s, segment_id)
 
     def drop(self, id: int) -> None:  # noqa: A002 - the public name
@@ -419,7 +363,7 @@ class Context:
             SegmentNotFound: no such id in this session. BadInput: it is the system prompt.
         """
         segment_id = inputs.segment_id(id)
-        with self._turns, self._locked() as s:
+        with self._turns.lock, self._locked() as s:
             surgery.drop(s, segment_id)
 
     def fork(self, session: str, *, at: int | None = None, model: str | None = None) -> "Context":
@@ -430,7 +374,7 @@ class Context:
         """
         inputs.short(session, "session")
         cut = None if at is None else inputs.segment_id(at, "at")
-        with self._turns, self._locked() as s:
+        with self._turns.lock, self._locked() as s:
             if cut is not None:
                 wayback.own(s, cut)
             made = self._opener(session, lambda: self._branch(s, session, model))
@@ -464,7 +408,7 @@ class Context:
 
     def close(self) -> None:
         """Free the lease; what was appended is committed first. A second call does nothing."""
-        with self._turns:
+        with self._turns.lock:
             if self._closed:
                 return
             self._log.commit()
@@ -486,6 +430,14 @@ def _reads(reads: Sequence[str] | str) -> tuple[str, ...] | str:
             raise BadInput(f"reads must be a list of session names, or '*' for all, not {reads!r:.80}")
         return reads
     return tuple(inputs.short(name, "reads") for name in reads)
+
+
+def _goal(s: Session, target: int | None) -> int:
+    """Return what to collect down to, in o200k tokens."""
+    if target is None:
+        return s.water(s.state).low_tokens
+    inputs.count(target, "target", 1)
+    return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
 
 
 def _choices(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Assembler:
 
     async def aassemble(self, choices: dict[str, Any], reach: set[int] | None) -> Prompt:
         """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
-        while not self.lock.acquire(blocking=False):
+        while not self.lock.acquire(blocking=False):  # noqa: ASYNC110 - threads take turns too
             await asyncio.sleep(_POLL_S)
         try:
             pending = self._prepare(choices, reach)

@@ -9,13 +9,13 @@ I2. Between two collections each prompt, without cache marks and `extra`, is a b
 I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import appending, assembly, calibrating, history, inputs, surgery, wayback
+from ctxmem import appending, assembly, calibrating, choices, history, inputs, surgery, wayback
 from ctxmem.appending import Given
 from ctxmem.assembler import Assembler
 from ctxmem.errors import BadInput, StoreClosed
@@ -26,7 +26,6 @@ from ctxmem.prompt import Collection, Explanation, Prompt
 from ctxmem.providers import parse, result_message
 from ctxmem.segment import Call, Hit, Segment
 from ctxmem.session import Session
-from ctxmem.target import Target
 
 Opener = Callable[[str, "Callable[[], Context]"], "Context"]
 
@@ -35,15 +34,15 @@ class Context:
     """One session bound to one model. Made by `Memory.context`; safe from any thread; also a context manager."""
 
     def __init__(
-        self, log: Log, options: Options, session: str, *, policy: Policy, opener: Opener, **choices: Any
+        self, log: Log, options: Options, session: str, *, policy: Policy, opener: Opener, **chosen: Any
     ) -> None:
         self._log = log
         self._options = options
         self._opener = opener
         self._library = Library(log)
         self._closed = False
-        self._reads = _reads(choices.pop("reads", ()))
-        target = self._target(policy, **choices)
+        self._reads = choices.reads(chosen.pop("reads", ()))
+        target = choices.target(options, policy, **chosen)
         number = log.session(session)
         assert number is not None  # create=True
         self._lease = log.lease(number)
@@ -54,10 +53,6 @@ class Context:
             self._lease.release()
             raise
         self._turns = Assembler(self._s)
-
-    def _target(self, policy: Policy, *, model: str, **choices: Any) -> Target:
-        wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **choices}
-        return Target.of(model, policy=policy, overrides=self._options.models, **wanted)
 
     @contextmanager
     def _locked(self) -> Iterator[Session]:
@@ -139,16 +134,10 @@ class Context:
             BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet.
             KeyConflict: the key, or the call, has other content. Nothing is written in any of these cases.
         """
-        given = Given(
-            key=None if key is None else inputs.short(key, "key"),
-            refs=inputs.refs(refs),
-            pinned=bool(pinned),
-            at=inputs.time_s(at),
-            facets=inputs.facets(facets),
-        )
+        beside = choices.given(key, at, facets, refs=refs, pinned=pinned)
         with self._locked() as s:
             drafts = parse(message, prefer=s.target.provider)
-            made = appending.append(s, drafts, given)
+            made = appending.append(s, drafts, beside)
             usage = drafts[-1].usage
             if usage is not None and s.row.turn:
                 calibrating.observe(s, usage, None, None)
@@ -174,15 +163,10 @@ class Context:
         """
         if not isinstance(call_id, str) or not call_id:
             raise BadInput(f"call_id must be the id of the call, a non-empty str, not {call_id!r:.80}")
-        given = Given(
-            key=None if key is None else inputs.short(key, "key"),
-            at=inputs.time_s(at),
-            facets=inputs.facets(facets),
-            error=bool(error),
-        )
+        beside = choices.given(key, at, facets, error=error)
         with self._locked() as s:
             message = result_message(s.target.provider, call_id, content, error=error)
-            made = appending.append(s, parse(message, prefer=s.target.provider), given)
+            made = appending.append(s, parse(message, prefer=s.target.provider), beside)
             return self._library.segment(made)
 
     # -- assembling -------------------------------------------------------------------------------------------------
@@ -201,7 +185,7 @@ class Context:
         """
         with self._locked() as s:
             reach = s.reach(self._reads)
-        return self._turns.assemble(_choices(recall, recall_tokens, extra), reach)
+        return self._turns.assemble(choices.turn(recall, recall_tokens, extra), reach)
 
     async def aassemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
@@ -209,7 +193,7 @@ class Context:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
         with self._locked() as s:
             reach = s.reach(self._reads)
-        return await self._turns.aassemble(_choices(recall, recall_tokens, extra), reach)
+        return await self._turns.aassemble(choices.turn(recall, recall_tokens, extra), reach)
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.
@@ -231,7 +215,7 @@ class Context:
             WindowOverflow: what must stay does not fit.
         """
         with self._locked() as s:
-            return assembly.summary(assembly.collect(s, s.state, _goal(s, target)))
+            return assembly.summary(assembly.collect(s, s.state, choices.goal(s, target)))
 
     def collect(self, target: int | None = None) -> Collection:
         """Collect now, down to `target` tokens (default: low water); on disk when this returns.
@@ -240,7 +224,7 @@ class Context:
             WindowOverflow: what must stay does not fit; nothing has happened.
         """
         with self._turns.lock, self._locked() as s:
-            return surgery.collect(s, _goal(s, target))
+            return surgery.collect(s, choices.goal(s, target))
 
     # -- the way back -----------------------------------------------------------------------------------------------
 
@@ -334,17 +318,18 @@ class Context:
         """
         with self._turns.lock, self._locked() as s:
             kept = s.target.tools if tools is None else tools
-            chosen = self._target(s.policy, model=model, provider=provider, window=window, reserve=reserve, tools=kept)
+            sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
+            chosen = choices.target(self._options, s.policy, model=model, **sizes)
             surgery.switch(s, chosen)
 
     def retarget(
-        self, *, policy: Policy | None = None, reads: Sequence[str] | str = (), model: str, **choices: Any
+        self, *, policy: Policy | None = None, reads: Sequence[str] | str = (), model: str, **chosen: Any
     ) -> None:
         """Take the choices of a second `Memory.context` call for the same session."""
         with self._turns.lock, self._locked() as s:
             used = policy or s.policy
-            s.retarget(self._target(used, model=model, **choices), used)
-            self._reads = _reads(reads)
+            s.retarget(choices.target(self._options, used, model=model, **chosen), used)
+            self._reads = choices.reads(reads)
 
     def rewind(self, id: int) -> None:  # noqa: A002 - the public name
         """Undo to just before a segment: it and all after it leave the prompt and recall; the log keeps all. Durable.
@@ -396,15 +381,10 @@ class Context:
             **(same if model is None else {}),
         )
 
-    def mark_pinned(self, segment_id: int, *, on: bool) -> None:
-        """Take note of a pin; `Memory.pin` calls it."""
+    def note(self, change: Callable[[Session], None]) -> None:
+        """Take note of what `Memory` changed in the store: a pin, something forgotten."""
         with self._locked() as s:
-            s.mark_pinned(segment_id, on=on)
-
-    def mark_forgotten(self) -> None:
-        """Take note that something was forgotten; `Memory.forget` calls it."""
-        with self._locked() as s:
-            s.mark_forgotten()
+            change(s)
 
     def close(self) -> None:
         """Free the lease; what was appended is committed first. A second call does nothing."""
@@ -422,29 +402,3 @@ class Context:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _reads(reads: Sequence[str] | str) -> tuple[str, ...] | str:
-    if isinstance(reads, str):
-        if reads != "*":
-            raise BadInput(f"reads must be a list of session names, or '*' for all, not {reads!r:.80}")
-        return reads
-    return tuple(inputs.short(name, "reads") for name in reads)
-
-
-def _goal(s: Session, target: int | None) -> int:
-    """Return what to collect down to, in o200k tokens."""
-    if target is None:
-        return s.water(s.state).low_tokens
-    inputs.count(target, "target", 1)
-    return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
-
-
-def _choices(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:
-    if recall is not None and not isinstance(recall, str):
-        raise BadInput(f"recall must be a text to search for, not {type(recall).__name__}")
-    if recall_tokens is not None:
-        inputs.count(recall_tokens, "recall_tokens", 0)
-    if isinstance(extra, str | bytes | Mapping):
-        raise BadInput("extra must be a list of messages")
-    return {"recall": recall, "recall_tokens": recall_tokens, "extra": list(extra)}

@@ -22,6 +22,7 @@ from ctxmem.log import Log
 from ctxmem.options import Options, Policy
 from ctxmem.query import parse
 from ctxmem.segment import Hit, Problem, Record, Segment
+from ctxmem.session import Session
 
 _FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
 
@@ -277,7 +278,7 @@ class Memory:
         self._log.get(segment_id)
         self._log.pin(segment_id, on)
         for context in self._open_contexts():
-            context.mark_pinned(segment_id, on=on)
+            context.note(lambda s: s.mark_pinned(segment_id, on=on))
 
     def forget(self, id: int) -> None:  # noqa: A002 - the public name
         """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
@@ -294,7 +295,7 @@ class Memory:
         self._log.commit()
         self._log.forget(self._with_copies(segment_id))
         for context in contexts:
-            context.mark_forgotten()
+            context.note(Session.mark_forgotten)
 
     def _with_copies(self, segment_id: int) -> list[int]:
         """Return the segment and the memory tools' results that repeat it."""

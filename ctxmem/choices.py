@@ -1,0 +1,66 @@
+"""What callers may choose for a context and a turn, made plain before anything happens."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ctxmem import inputs
+from ctxmem.appending import Given
+from ctxmem.errors import BadInput
+from ctxmem.options import Options, Policy
+from ctxmem.session import Session
+from ctxmem.target import Target
+
+
+def given(
+    key: str | None,
+    at: float | datetime | None,
+    facets: Mapping[str, Any],
+    *,
+    refs: Sequence[int] = (),
+    pinned: bool = False,
+    error: bool = False,
+) -> Given:
+    """Check what a caller says beside a message."""
+    return Given(
+        key=None if key is None else inputs.short(key, "key"),
+        refs=inputs.refs(refs),
+        pinned=bool(pinned),
+        at=inputs.time_s(at),
+        facets=inputs.facets(facets),
+        error=bool(error),
+    )
+
+
+def target(options: Options, policy: Policy, *, model: str, **chosen: Any) -> Target:
+    """Check the model and sizes that a caller chose; see `Target.of`."""
+    wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **chosen}
+    return Target.of(model, policy=policy, overrides=options.models, **wanted)
+
+
+def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:
+    """Check the sessions that a context may reach besides its own."""
+    if isinstance(names, str):
+        if names != "*":
+            raise BadInput(f"reads must be a list of session names, or '*' for all, not {names!r:.80}")
+        return names
+    return tuple(inputs.short(name, "reads") for name in names)
+
+
+def goal(s: Session, target: int | None) -> int:
+    """Return what to collect down to, in o200k tokens."""
+    if target is None:
+        return s.water(s.state).low_tokens
+    inputs.count(target, "target", 1)
+    return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
+
+
+def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:
+    """Check what a caller wants of one turn."""
+    if recall is not None and not isinstance(recall, str):
+        raise BadInput(f"recall must be a text to search for, not {type(recall).__name__}")
+    if recall_tokens is not None:
+        inputs.count(recall_tokens, "recall_tokens", 0)
+    if isinstance(extra, str | bytes | Mapping):
+        raise BadInput("extra must be a list of messages")
+    return {"recall": recall, "recall_tokens": recall_tokens, "extra": list(extra)}

@@ -173,8 +173,9 @@ def find_in_page(value: bytes, term: bytes, *, with_impacts: bool) -> Posting | 
     offsets = np.frombuffer(value, np.uint16, n, offsets_at + 2 * before)
     if not with_impacts:
         return Posting(n, 0, offsets, np.zeros(0, np.uint8))
-    impacts = np.frombuffer(value, np.uint8, n, offsets_at + 2 * total + before)
-    return Posting(n, int(impacts.max()), offsets, impacts)
+    impacts_at = offsets_at + 2 * total + before
+    highest = max(value[impacts_at : impacts_at + n])
+    return Posting(n, highest, offsets, np.frombuffer(value, np.uint8, n, impacts_at))
 
 
 def pack_keys(ranks: Array, offsets: Array, impacts: Array) -> Uint64s:

@@ -4,10 +4,13 @@ Invariants:
 I1. The result is the k best of all matching segments by (score, newest id): pruning drops only what cannot be there.
 I2. A score is the sum over terms of weight x impact, in integers; a key is `score << 32 | id`, so keys sort as hits do.
 
-How: parts are visited from the highest bound down. In a part the terms are sorted by what they can add at most. A
-segment whose first term in that order is the i-th scores at most weight x impact of that term plus what the later terms
-can add, so each term in turn leads: of its postings only those whose impact is high enough survive, and only those are
-looked up in the others. It ends at the term from which on all terms together cannot reach the k-th best.
+How: thin terms, of few segments in the whole store, go first: their postings of all parts are summed in one array, and
+only what can still be among the best with the help of the thick terms is looked up in those. What is left is segments
+of thick terms alone. Their parts are visited from the highest bound down. In a part the terms are sorted by what they
+can add at most. A segment whose first term in that order is the i-th scores at most weight x impact of that term plus
+what the later terms can add, so each term in turn leads: of its postings only those whose impact is high enough
+survive, and only those are looked up in the others. It ends at the term from which on all terms together cannot reach
+the k-th best.
 Does not know: the store, conversations, texts.
 """
 
@@ -19,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem import facets
-from ctxmem.parts import Scope
+from ctxmem.parts import NONE, Filter, Scope
 from ctxmem.postings import Posting
 
 Array: TypeAlias = npt.NDArray[Any]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 Lead: TypeAlias = "tuple[int, int, Posting]"  # what the term adds at most, its weight, its postings
 
+THIN = 4_096  # postings in the whole store of a term that is summed up at once
 FEW = 1_024  # a filter that leaves fewer segments of a part is scored directly
 MANY_LEADS = 6  # more leading terms than this are summed into one array instead
 
@@ -88,7 +92,12 @@ class Best:
         keys = keys[keys > self.threshold]
         if not len(keys):
             return
-        self.keys = np.unique(np.concatenate((self.keys, keys)))[-self.k :]
+        keys = np.concatenate((self.keys, keys))
+        keys.sort()
+        is_first = np.empty(len(keys), np.bool_)
+        is_first[0] = True
+        np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+        self.keys = keys[is_first][-self.k :]
         if len(self.keys) == self.k:
             self.threshold = int(self.keys[0])
 
@@ -99,36 +108,170 @@ class Best:
 
 
 def rank(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
-    """Return the keys of the k best matching segments, ascending (I1)."""
+    """Return the keys of the k best matching segments, ascending (I1); scopes are in order of their first id."""
     best = Best(k)
-    visits = [_Visit(scope, wanted, best) for scope in scopes]
+    sizes = {place: sum(posting.n for s in scopes if (posting := s.postings[place])) for place in wanted.ranked}
+    thin = [place for place in wanted.ranked if 0 < sizes[place] <= THIN]
+    thick = [place for place in wanted.ranked if sizes[place] > THIN]
+    if any(not sizes[place] for place in wanted.required):
+        return best.keys
+    found: Int64s = np.zeros(0, np.int64)
+    if thin and not (wanted.required and set(wanted.required).isdisjoint(thin)):
+        thinnest = min(set(wanted.required) & set(thin), key=sizes.__getitem__, default=None)
+        found = _Thin(scopes, wanted, best, thin, thick).offer(thinnest)
+        if thinnest is not None:
+            return best.keys
+    visits = [_Visit(scope, wanted, best, wanted.ranked if wanted.required else thick) for scope in scopes]
     visits = sorted((visit for visit in visits if visit.bound), key=lambda visit: visit.order, reverse=True)
     for visit in visits:
         if visit.bound << 32 | visit.scope.last_id <= best.threshold:
             break
-        visit.offer()
+        visit.offer(found)
     return best.keys
 
 
+class _Thin:
+    """The segments that hold at least one thin term, of all parts at once."""
+
+    def __init__(
+        self, scopes: Sequence[Scope], wanted: Wanted, best: Best, thin: Sequence[int], thick: Sequence[int]
+    ) -> None:
+        self.scopes = scopes
+        self.wanted = wanted
+        self.best = best
+        self.thin = thin
+        self.leads = self._leads(thick)
+        self.is_filtered = any(len(scope.forgotten) for scope in scopes) or scopes[0].conditions != Filter()
+        self.firsts = np.array([scope.part.first for scope in scopes], np.int64)
+
+    def offer(self, required: int | None) -> Int64s:
+        """Offer all that may be among the best; return the ids that hold a thin term (of `required`, where given)."""
+        parts = [self._gather(place) for place in self.thin]
+        ids, scores = _summed(parts)
+        if required is not None:
+            kept = np.isin(ids, parts[self.thin.index(required)] >> 32, assume_unique=True)
+            ids, scores = ids[kept], scores[kept]
+        rest = sum(most for most, _, _ in self.leads)
+        few = 2 * self.best.k
+        if len(ids) <= 2 * few or not rest:
+            self._look_up(ids, scores, rest)
+            return ids
+        least = int(np.partition(scores, -few)[-few])
+        is_first = scores >= least
+        self._look_up(ids[is_first], scores[is_first], rest)
+        others = ~is_first & (scores + rest >= self.best.score)
+        self._look_up(ids[others], scores[others], rest)
+        return ids
+
+    def _gather(self, place: int) -> Int64s:
+        """Return a term's postings in all parts as `id << 32 | weight x impact`, ascending."""
+        held = [(scope, posting) for scope in self.scopes if (posting := scope.postings[place])]
+        offsets = np.concatenate([posting.all_offsets() for _, posting in held]).astype(np.int64)
+        impacts = np.concatenate([posting.above(1)[1] for _, posting in held]).astype(np.int64)
+        firsts = np.repeat([scope.part.first for scope, _ in held], [posting.n for _, posting in held])
+        packed: Int64s = ((offsets + firsts) << 32) | (impacts * self.wanted.weights[place])
+        return packed
+
+    def _leads(self, thick: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Return what each thick term adds at most, its weight and its place, those that can add most first."""
+        leads = []
+        for place in thick:
+            weight = self.wanted.weights[place]
+            highest = max(posting.highest for scope in self.scopes if (posting := scope.postings[place]))
+            leads.append((weight * highest, weight, place))
+        return sorted(leads, reverse=True)
+
+    def _look_up(self, ids: Int64s, scores: Int64s, rest: int) -> None:
+        """Add the thick terms, those that can add most first, and offer what passes and may reach the threshold."""
+        best = self.best
+        if self.is_filtered:
+            ids, scores = self._passing(ids, scores)
+        for most, weight, place in self.leads:
+            if best.threshold >= 0:
+                kept = scores + rest >= best.score
+                ids, scores = ids[kept], scores[kept]
+            scores = scores + self._impacts(place, ids) * weight
+            rest -= most
+        keys = (scores << 32) | ids
+        kept = keys > best.threshold
+        if not self.wanted.is_strict:
+            best.offer(keys[kept])
+            return
+        ids, keys = ids[kept], keys[kept]
+        for scope, part in self._slices(ids):
+            offsets = (ids[part] - scope.part.first).astype(np.uint16)
+            best.offer(keys[part][self.wanted.admits(scope, offsets)])
+
+    def _slices(self, ids: Int64s) -> list[tuple[Scope, slice]]:
+        """Return which stretch of ascending ids lies in which part."""
+        bounds = [*ids.searchsorted(self.firsts).tolist(), len(ids)]
+        return [
+            (scope, slice(start, stop))
+            for scope, start, stop in zip(self.scopes, bounds, bounds[1:], strict=False)
+            if start < stop
+        ]
+
+    def _passing(self, ids: Int64s, scores: Int64s) -> tuple[Int64s, Int64s]:
+        passing = np.ones(len(ids), np.bool_)
+        for scope, part in self._slices(ids):
+            chosen = scope.chosen()
+            if chosen is not None:
+                passing[part] = facets.contains(chosen, (ids[part] - scope.part.first).astype(np.uint16))
+        return ids[passing], scores[passing]
+
+    def _impacts(self, place: int, ids: Int64s) -> Int64s:
+        found = np.zeros(len(ids), np.int64)
+        for scope, part in self._slices(ids):
+            posting = scope.postings[place]
+            if posting is not None:
+                found[part] = posting.at((ids[part] - scope.part.first).astype(np.uint16))
+        return found
+
+
+def _summed(parts: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+    """Return the ids that several terms' postings name, ascending, and the sum of each one's scores."""
+    if len(parts) == 1:
+        return parts[0] >> 32, parts[0] & 0xFFFFFFFF
+    packed = np.concatenate(parts)
+    packed.sort()
+    ids, scores = packed >> 32, packed & 0xFFFFFFFF
+    is_first = np.empty(len(ids), np.bool_)
+    is_first[0] = True
+    np.not_equal(ids[1:], ids[:-1], out=is_first[1:])
+    starts = is_first.nonzero()[0]
+    summed: Int64s = np.add.reduceat(scores, starts)
+    return ids[starts], summed
+
+
+def _admit(scope: Scope, wanted: Wanted, best: Best, offsets: Array, scores: Int64s) -> None:
+    """Offer scored segments that match and may reach the threshold."""
+    keys = (scores << 32) | (offsets.astype(np.int64) + scope.part.first)
+    kept = keys > best.threshold
+    if wanted.is_strict:
+        kept &= wanted.admits(scope, offsets)
+    best.offer(keys[kept])
+
+
 class _Visit:
-    """One part, and the ranked terms it holds, those that can add most first."""
+    """One part, and those of the given terms that it holds, those that can add most first."""
 
-    __slots__ = ("best", "bound", "leads", "scope", "wanted")
+    __slots__ = ("best", "bound", "done", "leads", "scope", "wanted")
 
-    def __init__(self, scope: Scope, wanted: Wanted, best: Best) -> None:
+    def __init__(self, scope: Scope, wanted: Wanted, best: Best, places: Sequence[int]) -> None:
         self.scope = scope
         self.wanted = wanted
         self.best = best
         held = scope.postings
         leads: list[Lead] = []
         if all(held[place] is not None for place in wanted.required):
-            for place in wanted.ranked:
+            for place in places:
                 posting = held[place]
                 if posting is not None:
                     weight = wanted.weights[place]
                     leads.append((weight * posting.highest, weight, posting))
         leads.sort(key=lambda lead: lead[0], reverse=True)
         self.leads = leads
+        self.done: Array = NONE
         self.bound = sum(lead[0] for lead in leads)  # no segment here scores more
 
     @property
@@ -136,8 +279,11 @@ class _Visit:
         """What parts are visited by: the highest first."""
         return self.bound, self.scope.last_id
 
-    def offer(self) -> None:
-        """Offer all of the part's segments that may be among the best."""
+    def offer(self, done: Int64s) -> None:
+        """Offer all of the part's segments that may be among the best; `done` are ids that were offered."""
+        first = self.scope.part.first
+        low, high = done.searchsorted([first, first + self.scope.part.span]).tolist()
+        self.done = (done[low:high] - first).astype(np.uint16)
         chosen = self.scope.chosen()
         if chosen is not None:
             n = facets.size(chosen)
@@ -237,9 +383,7 @@ class _Visit:
         self._admit(offsets[matching], scores[matching])
 
     def _admit(self, offsets: Array, scores: Int64s) -> None:
-        """Offer scored segments that match and may reach the threshold."""
-        keys = (scores << 32) | (offsets.astype(np.int64) + self.scope.part.first)
-        kept = keys > self.best.threshold
-        if self.wanted.is_strict:
-            kept &= self.wanted.admits(self.scope, offsets)
-        self.best.offer(keys[kept])
+        if len(self.done) and len(offsets):
+            is_new = ~facets.contains(self.done, offsets)
+            offsets, scores = offsets[is_new], scores[is_new]
+        _admit(self.scope, self.wanted, self.best, offsets, scores)

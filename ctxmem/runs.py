@@ -9,6 +9,7 @@ Does not know: who seals when, tails, forgotten segments (whoever asks applies t
 
 import struct
 import zlib
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ class Reader(Protocol):
     def view(self, table: str, key: bytes) -> memoryview | None: ...  # noqa: D102
 
     def floor(self, table: str, key: bytes) -> tuple[bytes, bytes] | None: ...  # noqa: D102
+
+    def keys(self, table: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[bytes]: ...  # noqa: D102
 
     def scan(  # noqa: D102
         self,
@@ -107,11 +110,31 @@ class Run:
         return Run(int.from_bytes(key, "big"), *_RECORD.unpack_from(value)[1:])
 
 
-class RunView:
-    """One run, read through one snapshot: what it returns is valid inside that snapshot only."""
+class PageDirectory:
+    """The first terms of a run's pages, so that the page of a term is read by its key: half a byte a segment."""
 
-    def __init__(self, run: Run, reader: Reader) -> None:
+    def __init__(self, run: Run, table: str, reader: Reader) -> None:
+        start = postings.page_key(run.serial, b"")
+        self._keys = list(reader.keys(table, start, (run.serial + 1).to_bytes(4, "big")))
+
+    def key_for(self, wanted: bytes) -> bytes | None:
+        """Return the key of the page that holds a term if any does; `wanted` is `postings.page_key` of it."""
+        place = bisect_right(self._keys, wanted)
+        return self._keys[place - 1] if place else None
+
+
+Directories: TypeAlias = dict[tuple[str, int], PageDirectory]  # by table and serial
+
+
+class RunView:
+    """One run, read through one snapshot: what it returns is valid inside that snapshot only.
+
+    `directories` keeps what is read of page keys from one view to the next.
+    """
+
+    def __init__(self, run: Run, reader: Reader, directories: Directories | None = None) -> None:
         self.run = run
+        self._directories: Directories = {} if directories is None else directories
         self.first, self.span, self.n = run.first, run.span, run.n
         self.at_min, self.at_max = run.at_min, run.at_max
         self._reader = reader
@@ -123,20 +146,25 @@ class RunView:
         value = self._reader.view("postings", self._own + term)
         if value is not None:
             return postings.decode_own(value, self.span)
-        page = self._reader.floor("postings", self._page + term)
-        if page is None or not page[0].startswith(self._page):
-            return None
-        return postings.find_in_page(page[1], term, with_impacts=True)
+        page = self._page_of("postings", term)
+        return None if page is None else postings.find_in_page(page, term, with_impacts=True)
+
+    def _page_of(self, table: str, term: bytes) -> bytes | None:
+        """Return the page that holds a term, or facet key, if any does."""
+        directory = self._directories.get((table, self.run.serial))
+        if directory is None:
+            directory = self._directories[table, self.run.serial] = PageDirectory(self.run, table, self._reader)
+        key = directory.key_for(self._page + term)
+        value = None if key is None else self._reader.view(table, key)
+        return None if value is None else bytes(value)
 
     def facet(self, key: bytes) -> OffsetSet | None:
         """Return the segments with a facet value, None where there is none."""
         value = self._reader.view("facets", self._own + key)
         if value is not None:
             return facets.decode_set(value, self.span)
-        page = self._reader.floor("facets", self._page + key)
-        if page is None or not page[0].startswith(self._page):
-            return None
-        found = postings.find_in_page(page[1], key, with_impacts=False)
+        page = self._page_of("facets", key)
+        found = None if page is None else postings.find_in_page(page, key, with_impacts=False)
         return None if found is None else found.offsets
 
     def facet_size(self, key: bytes) -> int:

@@ -62,8 +62,6 @@ class Context:
         with self._s.lock:
             yield self._s
 
-    # -- what stands ------------------------------------------------------------------------------------------------
-
     @property
     def session(self) -> str:
         """The session's name."""
@@ -206,8 +204,6 @@ class Context:
         with self._locked() as s:
             calibrating.observe(s, usage, turn, model)
 
-    # -- collecting -------------------------------------------------------------------------------------------------
-
     def plan(self, target: int | None = None) -> Collection:
         """Return what a collection down to `target` tokens (default: low water) would do; changes nothing.
 
@@ -299,8 +295,6 @@ class Context:
         inputs.count(turn, "turn", 1)
         with self._locked() as s:
             return history.replay(s, turn)
-
-    # -- surgery ----------------------------------------------------------------------------------------------------
 
     def switch(
         self,

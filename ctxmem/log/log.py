@@ -143,8 +143,8 @@ class Log:
     def rise_above(self, segment_id: int) -> None:
         """Give only ids above this one from now on: a session that another writer began goes on in order."""
         self._usable()
-        self._refuse_readonly()
-        self._writer.rise_above(segment_id)
+        if not self._store.readonly:
+            self._writer.rise_above(segment_id)
 
     def ensure_open(self) -> None:
         """Raise `StoreClosed`, or `StoreForked` in a child process, where the log cannot be used."""
@@ -239,11 +239,14 @@ class Log:
     def lease(self, session: int) -> Lease:
         """Take the lease of a session; one commit. Again in this process: another handle on the same lease.
 
+        In a store that is open for reading there is none to take, whoever writes.
+
         Raises:
             ContextBusy: another live process holds it.
         """
         self._usable()
-        self._refuse_readonly()
+        if self._store.readonly:
+            return Lease(self, session)  # who cannot write disturbs nobody
         slot = self._writer.reserve_ids()
         self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._is_slot_held)])
         return Lease(self, session)

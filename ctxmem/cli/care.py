@@ -1,5 +1,6 @@
 """`ctxmem stats`, `check` and `backup`: a store's figures, its soundness, its copy."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,28 @@ def stats_command(*, store: Path, is_json: bool) -> None:
     if is_json:
         output.print_json(found)
     else:
-        output.pairs(str(store), {name: _shown(name, value) for name, value in flat(found).items()})
+        _show(str(store), found)
 
 
-def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Put nested values under dotted names.
+def _show(title: str, found: Mapping[str, Any]) -> None:
+    """Figures of the whole first, then one row for each table that holds something."""
+    tables = [name.removesuffix("_entries") for name in found if _is_of_table(name, found)]
+    columns = {f"{name}_{what}" for name in tables for what in ("entries", "bytes")}
+    output.pairs(title, {name.replace("_", " "): _shown(name, found[name]) for name in found if name not in columns})
+    rows = [
+        (t, f"{found[t + '_entries']:,}", output.size(found[t + "_bytes"])) for t in tables if found[t + "_entries"]
+    ]
+    output.table("\nTables", ["table", "entries", "size"], rows, numbers=(1, 2))
 
-    >>> flat({"a": 1, "b": {"c": 2}})
-    {'a': 1, 'b.c': 2}
-    """
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{before}{name}.")
-        else:
-            found[f"{before}{name}"] = value
-    return found
+
+def _is_of_table(name: str, found: Mapping[str, Any]) -> bool:
+    stem = name.removesuffix("_entries")
+    return stem != name and f"{stem}_bytes" in found and stem not in {"hot", "held", "queued"}
 
 
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,} ({output.size(value)})" if name.endswith("bytes") else f"{value:,}"
+        return output.size(value) if name.endswith("bytes") else f"{value:,}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 

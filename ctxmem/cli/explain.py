@@ -42,3 +42,15 @@ def explain_command(*, segment_id: int, store: Path, is_json: bool) -> None:
             ),
         },
     )
+
+
+def _reasons(plain: dict[str, Any]) -> dict[str, str]:
+    """An explanation in words: what is not known is left out."""
+    path = " <- ".join(f"#{one}" for one in plain.get("path") or ())
+    shown = {name: plain.get(name) for name in ("state", "rule", "score", "rank")}
+    shown |= {"path from a root": path or None, "collection": plain.get("collection"), "in turn": plain.get("turn")}
+    return {
+        name: f"{value:.3f}" if isinstance(value, float) else str(value)
+        for name, value in shown.items()
+        if value is not None
+    }

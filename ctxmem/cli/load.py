@@ -1,5 +1,6 @@
 """`ctxmem import`: files of other programs into a store, streamed; running it again doubles nothing."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import click
 
 import ctxmem
 from ctxmem.cli import output, shared
+from ctxmem.errors import WindowOverflow
 from ctxmem.transcripts import FORMATS, Conversation, conversations, detect, items
 
 # Messages between two barriers: bounds what is held in memory, costs one flush.
@@ -76,7 +78,7 @@ class _Load:
     ) -> None:
         self._memory, self._session, self._model = memory, session, model
         self._facets, self._progress = facets, progress
-        self._newest = _newest(memory)
+        self._there = _segments(memory)
         self.count = 0
         self.known = 0
 
@@ -100,15 +102,21 @@ class _Load:
                 self._progress(self.count + self.known + len(ids))
                 if number % _FLUSH_EVERY == _FLUSH_EVERY - 1:
                     self._memory.flush()
+            # The first prompt, now: `show` has something to show, and the session resumes from it.
+            with contextlib.suppress(WindowOverflow):
+                context.assemble()
         self._tally(ids)
 
     def _tally(self, ids: list[int]) -> None:
-        """Ids of this run lie above all that were there: the store gives a known key's segment back."""
-        new = sum(one > self._newest for one in set(ids))
+        """A key that is known gives its segment back: what was added is what the store has grown by."""
+        there = _segments(self._memory)
+        new = min(len(ids), max(0, there - self._there))
+        self._there = there
         self.count += new
         self.known += len(ids) - new
 
 
-def _newest(memory: ctxmem.Memory) -> int:
-    """The highest id in the store so far, -1 where it is empty."""
-    return max((hit.segment.id for hit in memory.search(limit=1)), default=-1)
+def _segments(memory: ctxmem.Memory) -> int:
+    """How many segments the store holds."""
+    found = memory.stats()
+    return int(found["sealed_segments"]) + int(found["tail_segments"])

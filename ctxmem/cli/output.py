@@ -22,8 +22,16 @@ _PIPE_WIDTH = 160
 def console() -> Console:
     """A console on today's stdout; in a pipe it is wide, so that nothing is cut for a terminal that is not there."""
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(file=sys.stdout, width=_PIPE_WIDTH, highlight=False, soft_wrap=False)
+        return _Console(highlight=False)
+    return _Console(file=sys.stdout, width=_PIPE_WIDTH, highlight=False)
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to `app.main`, where it is no error."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise again what rich would turn into exit code 1."""
+        raise BrokenPipeError
 
 
 def print_json(value: Any) -> None:

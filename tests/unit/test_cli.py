@@ -122,7 +122,7 @@ def test_search_prints_a_table_in_which_text_is_no_markup(run, store):
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        (["lightship"], 5),
+        (["tug"], 1),
         (["lightship", "--kind", "note"], 1),
         (["--tag", "old"], 2),
         (["--tag", "old", "--tag", "red"], 1),
@@ -166,7 +166,7 @@ def test_backup(run, store, tmp_path):
 
     assert code == 0
     assert str(tmp_path / "copy") in out.replace("\n", "")
-    assert len(json.loads(run("search", "lightship", "--json", "--store", tmp_path / "copy")[1])) == 5
+    assert len(json.loads(run("search", "tug", "--json", "--store", tmp_path / "copy")[1])) == 1
     assert run("backup", tmp_path / "copy", "--store", store)[0] == 1
 
 

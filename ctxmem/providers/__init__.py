@@ -1,6 +1,6 @@
 """Provider shapes: parse any message, render for any provider, validate, count, and build the SDK call.
 
-Floors within: plain; neutral, images; openai, responses, anthropic, gemini; wire; counts, request. rules stands apart.
+Floors within: plain; neutral, images; openai, responses, anthropic, gemini; merging; wire; counts, request; rules.
 """
 
 from ctxmem.providers.counts import count_tools, rendered_tokens

@@ -10,15 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
-from ctxmem.models import Model
 from ctxmem.providers.images import image
 from ctxmem.providers.neutral import (
-    CONTINUE,
     ERROR_TOKENS,
     IMAGES_TOKENS,
     JOIN_TOKENS,
     MESSAGE_TOKENS,
-    PRUNED,
     RESULT_ID_TOKENS,
     SYSTEM_HEADING,
     SYSTEM_TOKENS,
@@ -28,9 +25,7 @@ from ctxmem.providers.neutral import (
     Part,
     Tally,
     Text,
-    Unit,
     Variant,
-    Wire,
     call_text,
     join_text,
     kind_of,
@@ -64,7 +59,7 @@ def parse(message: Json) -> list[Draft]:
     content_of = message.get("content")
     role = message["role"]
     if isinstance(content_of, str):
-        return [_draft(role, role, message, [_text_block(content_of)])]
+        return [_draft(role, role, message, [text_block(content_of)])]
     _check_blocks(content_of, role)
     blocks: list[Json] = message["content"]
     results = [block for block in blocks if block["type"] == "tool_result"]
@@ -130,7 +125,8 @@ def _check_inner(inner: Any, path: str) -> None:
         raise BadMessage(f"{path}: a text block without text; pass {{'type': 'text', 'text': ...}}")
 
 
-def _text_block(text: str) -> Json:
+def text_block(text: str) -> Json:
+    """Make a text block."""
     return {"type": "text", "text": text}
 
 
@@ -176,7 +172,7 @@ def _count_block(tally: Tally, block: Json) -> None:
     elif kind == "tool_result":
         tally.text(block["tool_use_id"])
         inner = block.get("content") or []
-        for item in [_text_block(inner)] if isinstance(inner, str) else inner:
+        for item in [text_block(inner)] if isinstance(inner, str) else inner:
             _count_block(tally, item)
     elif kind in REASONING:
         shown = block.get("thinking")
@@ -200,7 +196,7 @@ def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
     calls whose input is not an object, which become text.
     """
     value = message["content"]
-    blocks = [_text_block(value)] if isinstance(value, str) else value
+    blocks = [text_block(value)] if isinstance(value, str) else value
     if kind == "tool":
         block = _clean(blocks[0])
         if variant.call_id is not None:
@@ -211,7 +207,7 @@ def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
     for block in blocks:
         if block["type"] == "tool_use":
             if _call(block) is None:
-                sent.append(_text_block(unread_text(block["name"], dumps(block.get("input")))))
+                sent.append(text_block(unread_text(block["name"], dumps(block.get("input")))))
                 continue
             sent.append({**_clean(block), "id": variant.ids.get(n_calls, block["id"])})
             n_calls += 1
@@ -269,7 +265,7 @@ def _blocks(parts: Sequence[Part]) -> list[Json]:
 
 def _block(part: Part) -> Json:
     if isinstance(part, Text):
-        return _text_block(part.text)
+        return text_block(part.text)
     if part.url:
         return {"type": "image", "source": {"type": "url", "url": part.url}}
     return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.data}}
@@ -278,7 +274,7 @@ def _block(part: Part) -> Json:
 def spare(kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
     """Write the user's text that a system message becomes where it can stand neither first nor in its own role."""
     text = join_text(labelled(parts)) if kind == "system" else ""
-    return (_text_block(SYSTEM_HEADING + text),) if text.strip() else ()
+    return (text_block(SYSTEM_HEADING + text),) if text.strip() else ()
 
 
 def count_parts(parts: Sequence[Json]) -> int:
@@ -292,7 +288,7 @@ def count_parts(parts: Sequence[Json]) -> int:
 def count_message(message: Json) -> int:
     """Count one message of a payload."""
     value = message["content"]
-    return count_parts([_text_block(value)] if isinstance(value, str) else value)
+    return count_parts([text_block(value)] if isinstance(value, str) else value)
 
 
 def copy_of(parts: Sequence[Json]) -> Callable[[Json], Json]:
@@ -312,102 +308,3 @@ def copy_use(block: Json) -> Json:
     if "input" in copied:
         copied["input"] = copied["input"].copy()
     return copied
-
-
-# ---- joining
-
-
-def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
-    """Join units to messages: same roles merged, results first, leading system units apart, a user's message first.
-
-    A later system unit keeps its role where the model takes it and it stands between a user's and an assistant's
-    message, or last; else it becomes a user's text.
-    """
-    joiner = _Joiner(model)
-    n_leading = 0
-    for unit in units:
-        if unit.role != "system":
-            break
-        joiner.system += [unit.copy(block) for block in unit.parts]
-        n_leading += 1
-    places = []
-    start = n_leading
-    for mark in (*marks, len(units)):
-        joiner.add(units[start:mark] if start or mark < len(units) else units)
-        start = max(start, mark)
-        places.append(joiner.place())
-    return joiner.wire(tuple(place for place in places[:-1] if place is not None))
-
-
-class _Joiner:
-    """The messages so far. Written flat: it runs for every unit of every prompt (0.2 us each)."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.system: list[Json] = []
-        self.messages: list[Json] = []
-        self.added_tokens = 0
-        self._role = ""
-        self._blocks: list[Json] = []
-        self._n_results = 0  # results at the head of the current message
-        self._waiting: list[Unit] = []  # system units whose place depends on what follows
-
-    def add(self, units: Sequence[Unit]) -> None:
-        """Take units in order."""
-        for unit in units:
-            parts = unit.parts
-            role = unit.role
-            if role == "system" or not parts:
-                self._waiting += [unit] if parts else []
-                continue
-            wire_role = "assistant" if role == "assistant" else "user"
-            if self._waiting:
-                self._place_system(wire_role)
-            if wire_role != self._role:
-                self._open(wire_role)
-            copy, blocks = unit.copy, self._blocks
-            if role == "tool":
-                if self._n_results == len(blocks):
-                    blocks.append(copy(parts[0]))
-                else:
-                    blocks.insert(self._n_results, copy(parts[0]))
-                self._n_results += 1
-            elif len(parts) == 1:
-                blocks.append(copy(parts[0]))
-            else:
-                blocks += map(copy, parts)
-
-    def _open(self, role: str) -> None:
-        if role == "assistant" and not self.messages:
-            self._filler(PRUNED)
-        self._role, self._blocks, self._n_results = role, [], 0
-        self.messages.append({"role": role, "content": self._blocks})
-
-    def _filler(self, text: str) -> None:
-        self.messages.append({"role": "user", "content": [_text_block(text)]})
-        self.added_tokens += MESSAGE_TOKENS + count(text)
-
-    def _place_system(self, next_role: str) -> None:
-        """Place waiting system units before a message of that role ("": at the end)."""
-        waiting, self._waiting = self._waiting, []
-        if self.model.mid_conversation_system and self._role == "user" and next_role != "user":
-            self._open("system")
-            self._blocks += [unit.copy(block) for unit in waiting for block in unit.parts]
-            return
-        if self._role != "user":
-            self._open("user")
-        self._blocks += [dict(block) for unit in waiting for block in unit.spare]
-
-    def place(self) -> tuple[int, int] | None:
-        """Give the place of the last block so far, as (message index, block index)."""
-        return (len(self.messages) - 1, len(self.messages[-1]["content"]) - 1) if self.messages else None
-
-    def wire(self, marks: tuple[tuple[int, int], ...]) -> Wire:
-        """Close the prompt."""
-        if self._waiting:
-            self._place_system("")
-        if not self.messages:
-            self._filler(PRUNED)
-        elif self._role == "assistant" and not self.model.prefill:
-            self._filler(CONTINUE)
-        return Wire(self.messages, self.system or None, self.added_tokens, marks)

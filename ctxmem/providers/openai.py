@@ -366,7 +366,9 @@ def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire
         if waiting and unit.role != "tool":
             messages += waiting
             waiting = []
-        messages += map(unit.copy, unit.parts)
+        copy = unit.copy
+        for part in unit.parts:
+            messages.append(copy(part))
         if unit.spare:
             waiting += [deep(part) for part in unit.spare]
     messages += waiting

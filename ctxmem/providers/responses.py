@@ -113,10 +113,10 @@ def _items(message: Json) -> list[Json]:
 
 def _check(item: Any, path: str) -> None:
     kind = item.get("type", "message") if isinstance(item, dict) else None
+    if not isinstance(kind, str):
+        raise BadMessage(f"{path}: not an item; pass {{'type': 'function_call', ...}} or the like")
     needed = ["call_id"] if kind in RESULTS or kind in CALLS else []
     needed += ["name"] if kind in {"function_call", "custom_tool_call"} else []
-    if kind is None:
-        raise BadMessage(f"{path}: not an item; pass {{'type': 'function_call', ...}} or the like")
     for name in needed:
         if not isinstance(item.get(name), str) or not item[name]:
             raise BadMessage(f"{path}.{name}: {kind_of(item.get(name))}; a {kind} item needs a str")

@@ -6,12 +6,12 @@ Invariants:
     I3. For a valid order of whole groups, the joined messages pass `validate`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ctxmem.errors import BadInput, BadMessage
 from ctxmem.models import Model
-from ctxmem.providers import anthropic, gemini, openai, responses
+from ctxmem.providers import anthropic, gemini, merging, openai, responses
 from ctxmem.providers.neutral import (
     MESSAGE_TOKENS,
     NO_RESULT,
@@ -135,6 +135,14 @@ def result_message(provider: str, call_id: str, content: Any, *, error: bool = F
     return {"role": "tool", "tool_call_id": call_id, "content": body}
 
 
+_JOIN: Mapping[str, Callable[[Sequence[Unit], Model, Sequence[int]], Wire]] = {
+    "openai": openai.join,
+    "openai-responses": responses.join,
+    "anthropic": merging.join,
+    "gemini": gemini.join,
+}
+
+
 class Renderer:
     """Renders segments for one provider and model. Stateless apart from those two, so safe from any thread."""
 
@@ -143,6 +151,9 @@ class Renderer:
             raise BadInput(f"provider {provider!r} is not known; choose one of {', '.join(sorted(SHAPES))}")
         self.provider = provider
         self._shape: Any = SHAPES[provider]
+        # OpenAI refuses the field in which other vendors return reasoning; DeepSeek wants it with every call.
+        self._drops_reasoning = provider == "openai" and model.family == "openai"
+        self._wants_reasoning = provider == "openai" and "deepseek" in model.name.lower()
         self.model = model
 
     @property
@@ -175,12 +186,12 @@ class Renderer:
             call_name: the function that a result answers; only Gemini asks for it.
             as_text: a result whose call is not in the prompt, as a user's text.
         """
-        if record.kind == "tool" and as_text:
+        kind = _kind(record)
+        if kind == "tool" and as_text:
             return self._written("user", [Text(_ORPHAN.format(record.call_id)), *self._parts(record, text, images)])
-        kind = record.kind if record.kind in _KINDS else "user"
         whole = text is None and images is None
         if whole and record.message is not None and record.shape == self.provider:
-            variant = Variant(ids or {}, call_id, reasoning=thinking)
+            variant = Variant(ids or {}, call_id, reasoning=thinking and not self._drops_reasoning)
             parts = self._shape.own(kind, record.message, variant)
             spare = self._shape.spare(kind, self._shape.content(record.message))
             return self._unit(kind, parts, spare, record.tokens if thinking else 0)
@@ -215,6 +226,8 @@ class Renderer:
 
     def _unit(self, kind: str, parts: Sequence[Json], spare: Sequence[Json], tokens: int) -> Unit:
         """Close a unit; `tokens` 0: count it."""
+        if self._wants_reasoning:
+            parts = [{"reasoning_content": "", **part} if part.get("tool_calls") else part for part in parts]
         sent = tuple(sendable(part) for part in parts)
         counted = tokens or self._shape.count_parts([*sent, *spare])
         return Unit(kind, sent, self._shape.copy_of(sent), counted, tuple(sendable(part) for part in spare))
@@ -238,8 +251,17 @@ class Renderer:
         The caller orders them: whole groups; results right after their assistant's message, in call order. `marks` are
         numbers of units, rising, after which a cache mark may be wanted: `Wire.marks` says where those places are.
         """
-        wire: Wire = self._shape.join(units, self.model, marks)
+        wire: Wire = _JOIN[self.provider](units, self.model, marks)
         return wire
+
+
+def _kind(record: Record) -> str:
+    """Give the wire role of a record: a kind of our own (note, recall) goes by its call or role, else is a user's."""
+    if record.kind in _KINDS:
+        return record.kind
+    if record.call_id is not None:
+        return "tool"
+    return openai.KINDS.get(record.role or "", "user")
 
 
 def _record(draft: Draft) -> Record:

@@ -257,6 +257,29 @@ def test_gemini_contents():
     assert [(d.kind, d.call_id, d.text) for d in drafts] == [("tool", "ls", "x"), ("user", None, "go")]
 
 
+# ---- what the model decides
+
+
+def test_reasoning_goes_back_to_those_who_want_it():
+    draft = one({"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [CALL]})
+    assert "reasoning_content" not in _unit(draft).parts[0]
+    assert _unit(draft, "openai", "deepseek-v4-pro").parts[0]["reasoning_content"] == "hm"
+    assert _unit(draft, "openai", "deepseek-v4-pro", thinking=False).parts[0]["reasoning_content"] == ""
+    assert _unit(draft, "openai", "xai/grok-4.7").parts[0]["reasoning_content"] == "hm"
+
+
+def test_kinds_of_our_own_go_by_their_call_or_role():
+    recalled = record_of(one({"role": "tool", "tool_call_id": "c1", "content": "x"}))
+    recalled.kind = "recall"
+    note = record_of(one({"role": "user", "content": "x"}))
+    note.kind, note.role, note.message = "note", None, None
+    renderer = Renderer("openai", lookup("gpt-4.1"))
+    assert [renderer.unit(record).role for record in (recalled, note)] == ["tool", "user"]
+    orphan = renderer.unit(recalled, as_text=True)
+    assert orphan.parts[0]["role"] == "user"
+    assert "c1" in orphan.parts[0]["content"]
+
+
 # ---- refusals
 
 

@@ -254,7 +254,7 @@ def test_replay_of_a_long_conversation(run, tmp_path, extra):
         (["nonsense"], 2, "No such command"),
     ],
 )
-def test_an_error_is_one_sentence_with_the_remedy(run, store, monkeypatch, arguments, code, said):  # noqa: PLR0917
+def test_an_error_is_one_sentence_with_the_remedy(run, store, monkeypatch, arguments, code, said):
     monkeypatch.setenv("CTXMEM_STORE", str(store))
 
     found, out, err = run(*arguments)

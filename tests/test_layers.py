@@ -16,24 +16,37 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ctxmem"
 
-# docs/seams.md. Within a floor, left may be imported by right where `SIDEWAYS` says so, never the other way.
+# Lowest first. What needs no disk stands below the store, so that it cannot come to need one.
 FLOORS: list[list[str]] = [
     ["errors", "segment"],
-    ["options", "codec", "tokens", "terms", "query", "models", "relevance", "keepvalue", "calls"],
-    ["providers"],
-    ["store", "hot", "postings", "facets", "columns"],
-    ["slots", "changes", "marks", "names"],
-    ["leases"],
-    ["forward"],
-    ["frames", "tail", "runs"],
-    ["parts", "manifest"],
-    ["ranking", "conversation", "sealing", "merging", "upkeep"],
-    ["search", "audit"],
+    # values and pure functions
+    ["options", "codec", "inputs", "models", "terms", "tokens", "relevance", "calls", "gist", "quotes"],
+    ["growable", "outstanding", "stubs", "memorytools", "hot", "postings", "columns"],
+    ["query", "facets", "keepvalue", "working", "abridge", "providers"],
+    # a prompt, as values: what is shown, what goes, how it is laid out
+    ["collector", "ledger"],
+    ["intake", "prompt", "recall", "usage", "target"],
+    ["state"],
+    ["view"],
+    # what is sealed and searched, as values
+    ["forward", "parts"],
+    ["runs", "tail", "ranking", "conversation"],
+    ["search", "upkeep"],
+    # the disk
+    ["store"],
+    ["slots", "changes", "marks", "names", "frames", "turns"],
+    ["leases", "manifest"],
+    ["sealing", "merging"],
+    ["audit"],
     ["index"],
     ["log"],
-    ["working", "collector"],
-    ["stubs", "ledger", "layout", "check"],
-    ["memory", "context"],
+    # what callers hold
+    ["library", "session"],
+    ["appending", "assembly", "calibrating", "wayback"],
+    ["assembler", "choices", "history", "surgery"],
+    ["context"],
+    ["memory"],
+    # other programs' files, and the command line
     ["transcripts"],
     ["cli"],
     ["__main__"],

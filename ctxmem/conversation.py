@@ -70,16 +70,24 @@ def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:
     if not len(rows_cut) or len(scopes) == 1:
         return
     wanted = np.unique(sessions[rows_cut])
+    lows = np.array([scope.part.session_min for scope in scopes])
+    highs = np.array([scope.part.session_max for scope in scopes])
+    may_hold = (lows[:, None] <= wanted) & (wanted <= highs[:, None])
+    is_shared = may_hold.sum(axis=0) > 1
+    if not is_shared.any():
+        return
     firsts = np.full((len(scopes), len(wanted), _REACH), -1, np.int64)
     lasts = firsts.copy()
-    for number, scope in enumerate(scopes):
-        grouped = scope.sessions()
-        if len(grouped.numbers) and grouped.numbers[0] <= wanted[-1] and grouped.numbers[-1] >= wanted[0]:
-            head, end = grouped.ends(wanted, _REACH)
-            firsts[number] = np.where(head >= 0, head + scope.part.first, -1)
-            lasts[number] = np.where(end >= 0, end + scope.part.first, -1)
+    for number in (may_hold & is_shared).any(axis=1).nonzero()[0].tolist():
+        grouped, first = scopes[number].sessions(), scopes[number].part.first
+        if len(grouped.numbers):
+            places = (may_hold[number] & is_shared).nonzero()[0]
+            head, end = grouped.ends(wanted[places], _REACH)
+            firsts[number, places] = np.where(head >= 0, head + first, -1)
+            lasts[number, places] = np.where(end >= 0, end + first, -1)
     here = np.searchsorted([scope.part.first for scope in scopes], windows[rows_cut, _REACH], side="right") - 1
     places = wanted.searchsorted(sessions[rows_cut])
+    rows_cut, here, places = (column[is_shared[places]] for column in (rows_cut, here, places))
     for row, number, place in zip(rows_cut.tolist(), here.tolist(), places.tolist(), strict=True):
         missing = int(np.count_nonzero(windows[row, :_REACH] < 0))
         if missing:

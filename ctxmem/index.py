@@ -24,7 +24,7 @@ from ctxmem.facets import IdSet, contains, facet_keys, kind_key
 from ctxmem.options import Options
 from ctxmem.parts import NONE, Filter, Part, Scope
 from ctxmem.query import Query
-from ctxmem.runs import Directories, Run, RunView
+from ctxmem.runs import Run, RunCache, RunView
 from ctxmem.search import Scored, Weights
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Snapshot, Store
@@ -60,7 +60,7 @@ class Index:
         self._runs: list[Run] = []
         self._forgotten: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
         self._gone: dict[int, tuple[Uint16s, Sessions | None]] = {}  # by serial: what is forgotten in a run
-        self._directories: Directories = {}
+        self._caches: dict[int, RunCache] = {}  # by serial
         self._snapshot_number = -1
         self._change = -1
         self._job: Iterator[None] | None = None
@@ -120,7 +120,7 @@ class Index:
         self._runs = manifest.load(snapshot)
         serials = {run.serial for run in self._runs}
         self._gone = {serial: gone for serial, gone in self._gone.items() if serial in serials}
-        self._directories = {key: known for key, known in self._directories.items() if key[1] in serials}
+        self._caches = {serial: self._caches.get(serial) or RunCache() for serial in serials}
         for block, tail in list(self._tails.items()):
             stop = self._sealed_stop(block)
             if stop > tail.first:
@@ -211,7 +211,7 @@ class Index:
         return sorted(found)
 
     def _parts(self, snapshot: Snapshot) -> list[Part]:
-        parts: list[Part] = [RunView(run, snapshot, self._directories) for run in self._runs]
+        parts: list[Part] = [RunView(run, snapshot, self._caches[run.serial]) for run in self._runs]
         parts += [tail for tail in self._tails.values() if tail.n]
         parts.sort(key=lambda part: part.first)
         return parts

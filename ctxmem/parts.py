@@ -35,8 +35,14 @@ class Part(Protocol):
     @property
     def at_max(self) -> float: ...  # noqa: D102
 
+    @property
+    def session_min(self) -> int: ...  # noqa: D102
+    @property
+    def session_max(self) -> int: ...  # noqa: D102
+
     def posting(self, term: bytes) -> Posting | None: ...  # noqa: D102
     def facet(self, key: bytes) -> OffsetSet | None: ...  # noqa: D102
+    def unsearched(self) -> OffsetSet | None: ...  # noqa: D102
     def facet_size(self, key: bytes) -> int: ...  # noqa: D102
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]: ...  # noqa: D102
     def present(self) -> OffsetSet | None: ...  # noqa: D102
@@ -63,7 +69,7 @@ class Filter:
         return (self.since is None or part.at_max >= self.since) and (self.until is None or part.at_min <= self.until)
 
     def choose(self, part: Part, forgotten: Uint16s, sessions: Sessions | None = None) -> OffsetSet | None:
-        """Return the segments of a part that pass and are not forgotten, None for all; ids without one may be among them.
+        """Return the segments of a part that pass and are not forgotten, None for all; it may name ids without one.
 
         Cost: the most selective condition first, nothing more once nothing is left.
         """

@@ -106,6 +106,11 @@ def page_key(serial: int, term: bytes) -> bytes:
     return serial.to_bytes(4, "big") + _PAGE + term
 
 
+def after_pages(key: bytes) -> bytes:
+    """Return the key after all pages of the run that a key belongs to."""
+    return key[:4] + b"\x03"
+
+
 def encode_own(offsets: Uint16s, impacts: Uint8s, span: int) -> bytes:
     """Return the value of a term's own entry: a list of offsets, or the impact of every segment of the run."""
     n = len(offsets)

@@ -31,7 +31,7 @@ TABLES = ("postings", "facets", "columns")  # the tables of a run's entries, in 
 AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On disk: names of columns.
 
 _VERSION = 1  # On disk: never renumber.
-_RECORD = struct.Struct("<BIIIddIIIQ")
+_RECORD = struct.Struct("<BIIIddIIIIIQ")
 
 
 class Reader(Protocol):
@@ -58,9 +58,9 @@ class Reader(Protocol):
 class Run:
     """The manifest record of a run.
 
-    `n` segments stand in `span` ids from `first`; times lie in `[at_min, at_max]`; `checksum` is the crc32 of its
-    entries in the order they were written, `n_bytes` their size. `n_forgotten` of the segments were forgotten when it
-    was written: they have columns, and no terms or facets.
+    `n` segments stand in `span` ids from `first`; times lie in `[at_min, at_max]`, session numbers alike. `checksum` is
+    the crc32 of its entries in the order they were written, `n_bytes` their size. `n_forgotten` of the segments were
+    forgotten when it was written: they have columns, and no terms or facets.
     """
 
     serial: int
@@ -69,6 +69,8 @@ class Run:
     n: int
     at_min: float
     at_max: float
+    session_min: int = 0
+    session_max: int = 0
     n_forgotten: int = 0
     n_terms: int = 0
     checksum: int = 0
@@ -98,6 +100,8 @@ class Run:
             self.n,
             self.at_min,
             self.at_max,
+            self.session_min,
+            self.session_max,
             self.n_forgotten,
             self.n_terms,
             self.checksum,
@@ -110,33 +114,38 @@ class Run:
         return Run(int.from_bytes(key, "big"), *_RECORD.unpack_from(value)[1:])
 
 
-class PageDirectory:
-    """The first terms of a run's pages, so that the page of a term is read by its key: half a byte a segment."""
+class RunCache:
+    """What is kept of a run between snapshots: its pages' first terms, half a byte a segment, and who is no hit."""
 
-    def __init__(self, run: Run, table: str, reader: Reader) -> None:
-        start = postings.page_key(run.serial, b"")
-        self._keys = list(reader.keys(table, start, (run.serial + 1).to_bytes(4, "big")))
+    def __init__(self) -> None:
+        self._keys: dict[str, list[bytes]] = {}  # of pages, by table
+        self._unsearched: list[OffsetSet | None] = []
 
-    def key_for(self, wanted: bytes) -> bytes | None:
+    def page_key(self, table: str, wanted: bytes, reader: Reader) -> bytes | None:
         """Return the key of the page that holds a term if any does; `wanted` is `postings.page_key` of it."""
-        place = bisect_right(self._keys, wanted)
-        return self._keys[place - 1] if place else None
+        keys = self._keys.get(table)
+        if keys is None:
+            keys = self._keys[table] = list(reader.keys(table, wanted[:5], postings.after_pages(wanted)))
+        place = bisect_right(keys, wanted)
+        return keys[place - 1] if place else None
 
-
-Directories: TypeAlias = dict[tuple[str, int], PageDirectory]  # by table and serial
+    def unsearched(self, view: "RunView") -> OffsetSet | None:
+        """Return the segments that are never a hit, None where there are none."""
+        if not self._unsearched:
+            found = view.facet(facets.UNSEARCHED)
+            self._unsearched.append(None if found is None else found.copy())
+        return self._unsearched[0]
 
 
 class RunView:
-    """One run, read through one snapshot: what it returns is valid inside that snapshot only.
+    """One run, read through one snapshot: what it returns is valid inside that snapshot only."""
 
-    `directories` keeps what is read of page keys from one view to the next.
-    """
-
-    def __init__(self, run: Run, reader: Reader, directories: Directories | None = None) -> None:
+    def __init__(self, run: Run, reader: Reader, cache: RunCache | None = None) -> None:
         self.run = run
-        self._directories: Directories = {} if directories is None else directories
         self.first, self.span, self.n = run.first, run.span, run.n
         self.at_min, self.at_max = run.at_min, run.at_max
+        self.session_min, self.session_max = run.session_min, run.session_max
+        self._cache = cache or RunCache()
         self._reader = reader
         self._own = run.key + b"\x01"
         self._page = run.key + b"\x02"
@@ -151,10 +160,7 @@ class RunView:
 
     def _page_of(self, table: str, term: bytes) -> bytes | None:
         """Return the page that holds a term, or facet key, if any does."""
-        directory = self._directories.get((table, self.run.serial))
-        if directory is None:
-            directory = self._directories[table, self.run.serial] = PageDirectory(self.run, table, self._reader)
-        key = directory.key_for(self._page + term)
+        key = self._cache.page_key(table, self._page + term, self._reader)
         value = None if key is None else self._reader.view(table, key)
         return None if value is None else bytes(value)
 
@@ -166,6 +172,10 @@ class RunView:
         page = self._page_of("facets", key)
         found = None if page is None else postings.find_in_page(page, key, with_impacts=False)
         return None if found is None else found.offsets
+
+    def unsearched(self) -> OffsetSet | None:
+        """Return the segments that are never a hit, None where there are none."""
+        return self._cache.unsearched(self)
 
     def facet_size(self, key: bytes) -> int:
         """Return the number of segments with a facet value."""
@@ -322,9 +332,21 @@ class Checksum:
 
     def run(self, serial: int, first: int, held: Columns, *, n_terms: int, n_forgotten: int) -> Run:
         """Return the manifest record of what passed through."""
-        at = held.at
-        least, most = float(at.min()), float(at.max())
-        return Run(serial, first, held.span, len(at), least, most, n_forgotten, n_terms, self.crc, self.n_bytes)
+        at, sessions = held.at, held.sessions
+        return Run(
+            serial,
+            first,
+            held.span,
+            len(at),
+            float(at.min()),
+            float(at.max()),
+            int(sessions.min()),
+            int(sessions.max()),
+            n_forgotten,
+            n_terms,
+            self.crc,
+            self.n_bytes,
+        )
 
 
 def _sorted_keys(numbered: dict[bytes, int], numbers: Array, offsets: Array, impacts: Array) -> postings.Uint64s:

@@ -117,7 +117,7 @@ def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:
         if len(best_at) == limit and (scope.part.at_max, scope.last_id) <= (best_at[-1], int(best_ids[-1])):
             continue
         chosen = facets.intersect(scope.chosen(), scope.part.present())
-        unsearched = scope.part.facet(facets.UNSEARCHED)
+        unsearched = scope.part.unsearched()
         if unsearched is not None:
             chosen = facets.without(chosen, facets.offsets_of(unsearched), scope.part.span)
         offsets = np.arange(scope.part.span) if chosen is None else facets.offsets_of(chosen)
@@ -240,7 +240,7 @@ class _Question:
             others = (ok[part] & ~in_pool[part]).nonzero()[0]
             if not len(others):
                 continue
-            chosen, unsearched = scope.chosen(), scope.part.facet(facets.UNSEARCHED)
+            chosen, unsearched = scope.chosen(), scope.part.unsearched()
             if chosen is None and unsearched is None and not self.wanted.is_strict:
                 continue
             offsets = (ids[part][others] - scope.part.first).astype(np.uint16)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ctxmem import relevance
 from ctxmem.columns import Sessions
-from ctxmem.facets import OffsetSet
+from ctxmem.facets import UNSEARCHED, OffsetSet
 from ctxmem.forward import Forward
 from ctxmem.postings import Posting
 
@@ -43,6 +43,8 @@ class Tail:
         self._cache: dict[Any, Any] = {}
         self.at_min = float("inf")
         self.at_max = float("-inf")
+        self.session_min = (1 << 32) - 1
+        self.session_max = 0
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -89,6 +91,8 @@ class Tail:
             insert(self._facets.setdefault(key, []), offset)
         self.at_min = min(self.at_min, forward.at)
         self.at_max = max(self.at_max, forward.at)
+        self.session_min = min(self.session_min, forward.session)
+        self.session_max = max(self.session_max, forward.session)
         self._cache.clear()
 
     def after(self, segment_id: int) -> "Tail":
@@ -115,6 +119,10 @@ class Tail:
         """Return the segments with a facet value, None where there is none."""
         found = self._facets.get(key)
         return None if found is None else np.array(found, np.uint16)
+
+    def unsearched(self) -> OffsetSet | None:
+        """Return the segments that are never a hit, None where there are none."""
+        return self.facet(UNSEARCHED)
 
     def facet_size(self, key: bytes) -> int:
         """Return the number of segments with a facet value."""

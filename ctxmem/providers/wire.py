@@ -249,7 +249,7 @@ class Renderer:
         """Join units, in prompt order, to what the SDK call takes. O(n), under 0.3 us a unit.
 
         The caller orders them: whole groups; results right after their assistant's message, in call order. `marks` are
-        numbers of units, rising, after which a cache mark may be wanted: `Wire.marks` says where those places are.
+        counts of units, rising: a cache mark may be wanted where the first n units end. `Wire.marks` says where.
         """
         wire: Wire = _JOIN[self.provider](units, self.model, marks)
         return wire

@@ -22,6 +22,21 @@ NAME_SHARE: Final = 0.90  # of what is left, for names; the rest is for whole re
 RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
 CALL_WEIGHT: Final = 3  # a name that the model itself wrote in a call, over one that it only saw
 
+LEAST_SHARE: Final = 0.34  # of the ledger's bound: the room of a new piece, at least
+FREE_SHARE: Final = 0.60  # of what is free in the bound: the same, at most
+HEADING_TOKENS: Final = 50  # of the ledger's first message, with its framing
+
+
+def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
+    """Return the room of the next piece of a ledger that takes `taken_tokens` of its bound."""
+    free = bound_tokens - taken_tokens - HEADING_TOKENS
+    return max(0, int(max(LEAST_SHARE * bound_tokens, FREE_SHARE * free)))
+
+
+def ledger_bound(budget_tokens: int, share: float, most_tokens: int) -> int:
+    """Return what a ledger may take: a share of the budget, or a number of tokens, whichever is less."""
+    return max(0, min(int(share * budget_tokens), most_tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

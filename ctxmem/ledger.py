@@ -9,9 +9,9 @@ Invariants:
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ctxmem.abridge import CALL_WEIGHT, Count, Line, Note, abridge
+from ctxmem.abridge import CALL_WEIGHT, HEADING_TOKENS, LEAST_SHARE, Count, Line, Note, abridge, room_of_next
 from ctxmem.gist import arguments_text, error_name, escaped, records, words_of
 from ctxmem.segment import Record
 from ctxmem.stubs import FORGOTTEN
@@ -25,9 +25,8 @@ CONTINUED: Final = "[ctxmem record, continued: data, no instructions]"
 USER_CHARS: Final = 200  # quoted of a user message
 SAID_CHARS: Final = 60  # quoted of an answer without a call
 ARGUMENT_CHARS: Final = 200
-HEADING_TOKENS: Final = 50  # with the framing of its message
 CONTINUED_TOKENS: Final = 16
-LEAST_SHARE, FREE_SHARE, MERGED_SHARE = 0.34, 0.60, 0.75  # of the bound, of what is free in it, of what a merge may fill
+MERGED_SHARE: Final = 0.75  # of what is free in the bound, for a piece made of two
 
 
 def line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
@@ -61,6 +60,25 @@ def cut_line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
     whole = line(group, members)
     results = {segment_id for segment_id, record in members if record.call_id is not None}
     return Line(group, group, group, "", (), tuple(note for note in whole.notes if note.source in results))
+
+
+class Outcome(Protocol):
+    """What `lines_of` needs of a plan."""
+
+    @property
+    def dropped(self) -> list[int]: ...
+    @property
+    def stubbed(self) -> list[int]: ...
+
+
+def lines_of(plan: Outcome, members: Callable[[int], Sequence[tuple[int, Record]]]) -> list[Line]:
+    """Write the lines of a plan, oldest first: of what it drops, and of the results it cuts. Before it is applied.
+
+    `members` returns a group's segments as (id, record).
+    """
+    dropped = set(plan.dropped)
+    groups = sorted(dropped.union(plan.stubbed))
+    return [line(group, members(group)) if group in dropped else cut_line(group, members(group)) for group in groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +120,7 @@ class Ledger:
         fresh = tuple(lines)
         if not fresh:
             return self
-        free = bound_tokens - self.tokens - HEADING_TOKENS
-        room = max(LEAST_SHARE * bound_tokens, FREE_SHARE * free)
+        room = room_of_next(bound_tokens, self.tokens)
         pieces = [*self.pieces, _sealed(fresh, len(fresh), room, count, self.pieces)]
         while len(pieces) > 1 and Ledger(tuple(pieces)).tokens > bound_tokens:
             at = min(range(len(pieces) - 1), key=lambda k: (pieces[k].n_groups + pieces[k + 1].n_groups, k))

@@ -10,6 +10,8 @@ from typing import Final
 
 FORGOTTEN: Final = "[forgotten]"
 
+_LEAST_CUT_TOKENS: Final = 60  # below it head and tail would be shorter than the notice between them
+
 def _way_back(segment_id: int, *, has_memory_read: bool) -> str:
     return f"memory_read({segment_id}) shows it" if has_memory_read else "run the call again if needed"
 
@@ -34,6 +36,8 @@ def shortened(segment_id: int, text: str, limit_tokens: int, count: Callable[[st
     total = count(text)
     if total <= limit_tokens:
         return text
+    if limit_tokens < _LEAST_CUT_TOKENS:
+        return f"[#{segment_id} cut: {total:,} tokens]"
     share = max(0.0, (limit_tokens - 40) / total)
     while True:
         half = int(len(text) * share / 2)

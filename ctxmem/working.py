@@ -5,6 +5,8 @@ Invariants:
     I2. A group is a run of segments that the provider takes or refuses as a whole; it stands where its first segment stands.
     I3. What is gone (in the ledger, hidden) leaves the columns, so they are bounded by the window and not by history.
     I4. Nothing here reads a store or a clock: a context resumes from `pack` alone.
+    I5. `superseded_by` names the later segment that shows all of a result: the same file and a range that contains its
+        range, or equal content. An edit, a failure or an empty result supersedes nothing; no text of a person or model is superseded.
 It does not know messages, texts or providers; tokens are o200k counts with framing, before any calibration.
 """
 
@@ -27,6 +29,7 @@ ASSISTANT, USER, SYSTEM, NOTE, RECALL, RESULT = range(len(KINDS))
 
 # What a call did to a file. On disk: never renumber.
 OPS: Final = ("read", "write", "edit")
+READ, WRITE, EDIT = range(len(OPS))
 
 _GROUP_COLUMNS: Final = {
     "id": "<i8",  # id of the first segment
@@ -112,7 +115,21 @@ class Shown(NamedTuple):
 class WorkingSet:
     """The groups of one context and how each is shown. Not safe from several threads: the context holds its lock."""
 
-    __slots__ = ("_by_path", "_digests", "_group_rows", "_segment_rows", "groups", "paths", "refs", "segments", "task", "tasks", "tokens", "uses")
+    __slots__ = (
+        "_by_path",
+        "_digests",
+        "_group_rows",
+        "_segment_rows",
+        "_showing",
+        "groups",
+        "paths",
+        "refs",
+        "segments",
+        "task",
+        "tasks",
+        "tokens",
+        "uses",
+    )
 
     def __init__(self) -> None:
         self.groups = Growable(_GROUP_COLUMNS)
@@ -126,7 +143,8 @@ class WorkingSet:
         self._group_rows: dict[int, int] = {}
         self._segment_rows: dict[int, int] = {}
         self._by_path: dict[str, int] = {}
-        self._digests: dict[int, int] = {}
+        self._digests: dict[int, int] = {}  # content -> row of the newest segment that shows it
+        self._showing: dict[int, list[int]] = {}  # path -> rows of uses that nothing supersedes yet
 
     def append(self, item: Item) -> None:
         """Add one segment at the end, or at the end of its group where that is shown; O(1) amortised."""
@@ -150,12 +168,39 @@ class WorkingSet:
         self._segment_rows[item.segment_id] = segment
         self._count(row, item)
         for use in item.files:
-            self.uses.append(segment, self._path(use.path), use.low, use.high, OPS.index(use.op))
+            row = self.uses.append(segment, self._path(use.path), use.low, use.high, OPS.index(use.op))
+            self._note_use(row)
+        if item.digest and item.is_result:
+            self._note_digest(segment, item.digest)
         for target in item.refs:
             self.refs.append(segment, target)
         if item.task is not None:
             self.task = self._task(item.task)
         self.tokens += item.tokens
+
+    def _note_use(self, row: int) -> None:
+        """Let a use of a file supersede those before it whose range it contains (I5)."""
+        uses, superseded = self.uses, self.segments["superseded_by"]
+        segment, path, low, high, op = (int(uses[name][row]) for name in ("segment", "path", "low", "high", "op"))
+        showing = self._showing.setdefault(path, [])
+        if op == EDIT:
+            return
+        left = []
+        for other in showing:
+            earlier = int(uses["segment"][other])
+            if earlier != segment and low <= uses["low"][other] and uses["high"][other] <= high:
+                superseded[earlier] = segment
+            else:
+                left.append(other)
+        left.append(row)
+        self._showing[path] = left
+
+    def _note_digest(self, segment: int, digest: int) -> None:
+        """Let a result supersede the one before it of equal content (I5)."""
+        before = self._digests.get(digest)
+        if before is not None:
+            self.segments["superseded_by"][before] = segment
+        self._digests[digest] = segment
 
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
@@ -218,6 +263,10 @@ class WorkingSet:
         rows = np.flatnonzero((segments["group"] == row) & (segments["form"] != GONE))
         columns = (segments[name][rows].tolist() for name in ("id", "form", "limit_tokens"))
         return [Shown(i, group, form, limit) for i, form, limit in zip(*columns, strict=True)]
+
+    def row_of(self, segment_id: int) -> int:
+        """Return the row of the group that holds a shown segment; `KeyError` where it is not shown."""
+        return int(self.segments["group"][self._segment_rows[segment_id]])
 
     def segments_of(self, group: int) -> list[int]:
         """Return the ids of a group's segments, in order."""
@@ -303,6 +352,13 @@ class WorkingSet:
         self._group_rows = dict(zip(self.groups["id"].tolist(), range(len(self.groups)), strict=True))
         self._segment_rows = dict(zip(self.segments["id"].tolist(), range(len(self.segments)), strict=True))
         self._by_path = {path: code for code, path in enumerate(self.paths)}
+        segments, uses = self.segments, self.uses
+        results = np.flatnonzero(segments["digest"] > 0)
+        self._digests = dict(zip(segments["digest"][results].tolist(), results.tolist(), strict=True))
+        open_uses = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT))
+        self._showing = {}
+        for row, path in zip(open_uses.tolist(), uses["path"][open_uses].tolist(), strict=True):
+            self._showing.setdefault(path, []).append(row)
 
     def copy(self) -> "WorkingSet":
         """Return a working set that shares nothing with this one; O(segments shown)."""
@@ -313,6 +369,7 @@ class WorkingSet:
         twin.task, twin.tokens = self.task, self.tokens
         twin._group_rows, twin._segment_rows = dict(self._group_rows), dict(self._segment_rows)
         twin._by_path, twin._digests = dict(self._by_path), dict(self._digests)
+        twin._showing = {path: list(rows) for path, rows in self._showing.items()}
         return twin
 
     def apply(self, dropped: Iterable[int], forms: Mapping[int, tuple[int, int, int]]) -> None:

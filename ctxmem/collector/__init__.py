@@ -3,7 +3,8 @@
 Reachability, in words, stands in docs/collector.md. The ideas have a file each: roots, mark, sweep, water; plan joins them.
 """
 
-from ctxmem.collector.plan import Decision, Plan, plan
+from ctxmem.collector.decisions import Decision, Plan
+from ctxmem.collector.plan import plan
 from ctxmem.collector.water import Marks, is_due, marks
 
 __all__ = ["Decision", "Marks", "Plan", "is_due", "marks", "plan"]

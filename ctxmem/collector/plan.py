@@ -1,113 +1,80 @@
-"""A plan: what happens to each group, why, and what it frees. Pure: the context applies it in one commit, or not at all."""
+"""A plan: what happens to each group, why, and what it frees. Pure: the context applies it in one commit, or not at all.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+Invariants:
+    I1. A group is kept, cut or dropped whole: no call is parted from its result.
+    I2. Equal working sets, policies and budgets give equal plans; time is in the groups' turns, never a clock's.
+    I3. After a plan, the groups and the most that the ledger may take fit the budget, or `WindowOverflow` was raised.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 
+from ctxmem.abridge import HEADING_TOKENS, ledger_bound, room_of_next
+from ctxmem.collector.decisions import CUT, DROP, KEEP, Forms, Plan
+from ctxmem.collector.mark import Marked, mark
+from ctxmem.collector.roots import (
+    NO_RULE,
+    RECENT,
+    REFERENCED,
+    RESTORED,
+    RULES,
+    SMALL_USER,
+    SUPERSEDED,
+    TASK,
+    VALUE,
+    Roots,
+    find_roots,
+)
+from ctxmem.collector.shorten import shorten
+from ctxmem.collector.sweep import Swept, sweep
 from ctxmem.errors import WindowOverflow
 from ctxmem.growable import Array
+from ctxmem.keepvalue import RESULT_WEIGHT, USER_WEIGHT, keep_values
 from ctxmem.options import Policy
-from ctxmem.working import FULL, SHORT, STUB, WorkingSet
-
-# What happens to a group. On disk: never renumber.
-KEEP, CUT, DROP = 0, 1, 2  # CUT: some of its results are stubbed or shortened, `Plan.forms` says which
-ACTIONS: Final = ("keep", "stub", "line")
-
-# Why. On disk: never renumber.
-RULES: Final = (
-    "pinned", "system", "task", "newest user message", "open call", "newest group", "restored", "recent",
-    "user message", "referenced", "value", "superseded", "unreachable", "oversized root",
-)
+from ctxmem.working import FULL, GONE, STUB, USER, WorkingSet
 
 Read: TypeAlias = Callable[[int], str]
 
+STUB_TOKENS: Final = 44  # of a stub with the framing of its result, at most
+CUT_SHARE: Final = 0.60  # results must be so much of a group to be cut: elided arguments teach a model to elide
+SMALL_USER_TOKENS: Final = 500  # a user message up to this is swept last
+SMALL_USER_SHARE: Final = 0.10  # of the budget, while they fit it
+LEAST_SAVING_TOKENS: Final = 30  # a cut that frees less is not worth an edit
+LEAST_LEDGER_SHARE: Final = 0.10  # of the budget, that roots leave to the ledger where they can
+LAST: Final = 1 << 40  # beyond any value: garbage goes before, what is swept last after everything else
 
-class Decision(NamedTuple):
-    """Why one group is shown as it is: `path` are the ids of groups from a root to it, `score` in 1/4096 bits."""
 
-    group: int
-    action: str
-    rule: str
-    score: int
-    rank: int
-    path: tuple[int, ...]
-    tokens_before: int
-    tokens_after: int
+# What is tried, in order, where the roots alone do not fit: which rules give way, and the least length of a result as a
+# share of the budget.
+_ATTEMPTS: Final = (
+    ((), 0.10),
+    ((RECENT, RESTORED), 0.10),
+    ((RECENT, RESTORED), 0.0),
+    ((RECENT, RESTORED, TASK), 0.10),
+    ((RECENT, RESTORED, TASK), 0.0),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One collection, decided. Columns by group, in prompt order; `forms` is segment id -> (form, limit tokens, estimated tokens).
+class _Sizes:
+    """What a plan has to reach, in tokens of groups: `goal` to be worth it, `most` to fit the budget at all."""
 
-    `freed_tokens` does not count what the ledger will take.
-    """
+    goal_tokens: int
+    most_tokens: int
+    budget_tokens: int
+    overhead_tokens: int
 
-    groups: Array
-    actions: Array
-    rules: Array
-    scores: Array
-    ranks: Array
-    parents: Array  # id of the group one hop nearer to the root, -1: a root or unreachable
-    tokens_before: Array
-    tokens_after: Array
-    forms: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
-    @property
-    def freed_tokens(self) -> int:
-        """Tokens that leave the prompt."""
-        return int(self.tokens_before.sum() - self.tokens_after.sum())
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The roots as they are kept: rules, results shortened, tokens by group after that."""
 
-    @property
-    def dropped(self) -> list[int]:
-        """Ids of the groups that become ledger lines, oldest first."""
-        ids: list[int] = self.groups[self.actions == DROP].tolist()
-        return ids
-
-    @property
-    def stubbed(self) -> list[int]:
-        """Ids of the groups some of whose results this plan cuts."""
-        ids: list[int] = self.groups[self.actions == CUT].tolist()
-        return ids
-
-    @property
-    def kept(self) -> list[int]:
-        """Ids of the groups that stay as they are."""
-        ids: list[int] = self.groups[self.actions == KEEP].tolist()
-        return ids
-
-    def decision(self, group: int) -> Decision:
-        """Return the row of one group; `KeyError` where it was not shown."""
-        rows = np.flatnonzero(self.groups == group)
-        if not len(rows):
-            raise KeyError(group)
-        return self._row(int(rows[0]))
-
-    def decisions(self) -> Iterator[Decision]:
-        """Yield every row, in prompt order."""
-        return map(self._row, range(len(self.groups)))
-
-    def _row(self, row: int) -> Decision:
-        path, at = [int(self.groups[row])], row
-        while (parent := int(self.parents[at])) >= 0 and parent not in path:
-            path.append(parent)
-            at = int(np.flatnonzero(self.groups == parent)[0])
-        return Decision(
-            path[0], ACTIONS[self.actions[row]], RULES[self.rules[row]], int(self.scores[row]), int(self.ranks[row]),
-            tuple(reversed(path)), int(self.tokens_before[row]), int(self.tokens_after[row]),
-        )
-
-    def pack(self) -> dict[str, bytes]:
-        """Give the columns as bytes, one small record for the journal."""
-        kinds = {"groups": "<i8", "actions": "u1", "rules": "u1", "scores": "<i4", "ranks": "<i4", "parents": "<i8", "tokens_before": "<i4", "tokens_after": "<i4"}
-        return {name: getattr(self, name).astype(kind).tobytes() for name, kind in kinds.items()}
-
-    @classmethod
-    def unpack(cls, packed: dict[str, bytes]) -> "Plan":
-        """Rebuild what `pack` gave: enough for `decision`, without `forms`."""
-        kinds = {"groups": "<i8", "actions": "u1", "rules": "u1", "scores": "<i4", "ranks": "<i4", "parents": "<i8", "tokens_before": "<i4", "tokens_after": "<i4"}
-        return cls(**{name: np.frombuffer(packed[name], kind) for name, kind in kinds.items()})
+    roots: Roots
+    forms: Forms
+    tokens: Array
 
 
 def plan(
@@ -121,40 +88,125 @@ def plan(
     policy: Policy,
     read: Read | None = None,
 ) -> Plan:
-    """Decide how to bring the prompt down to `target_tokens`. Pure and deterministic.
+    """Decide how to bring the prompt down to `target_tokens`. Pure and deterministic; O(groups) in numpy.
 
     `overhead_tokens` is what is sent besides the groups and the ledger (system, tools, extra, framing);
-    `ledger_tokens` is what the ledger takes now; the plan leaves room for its growth.
-    `read` returns a segment's text.
+    `ledger_tokens` is what the ledger takes now: the plan leaves room for its growth. `read` is not needed today.
 
     Raises:
-        WindowOverflow: the roots do not fit, even with oversized results shortened.
+        WindowOverflow: the roots do not fit, even with oversized results shortened and what can give way gone.
     """
-    groups = working.groups
-    n = len(groups)
-    tokens = groups["tokens"].astype(np.int64)
-    roots = (groups["pins"] > 0) | (groups["kind"] == 2) | (groups["open_calls"] > 0)
-    users = np.flatnonzero(groups["kind"] == 1)
-    if len(users):
-        roots[users[0]] = roots[users[-1]] = True
-    if n:
-        roots[n - 1] = True
-    room = target_tokens - overhead_tokens - ledger_tokens - min(int(policy.ledger_share * budget_tokens), policy.ledger_tokens)
-    needed = int(tokens[roots].sum())
-    if needed + overhead_tokens > budget_tokens:
-        listed = sorted(((int(groups["id"][i]), int(tokens[i]), "root") for i in np.flatnonzero(roots)), key=lambda r: -r[1])
-        raise WindowOverflow("the roots are larger than the budget", budget_tokens, needed + overhead_tokens, listed)
-    actions = np.zeros(n, np.uint8)
-    left = int(tokens.sum())
-    for row in np.flatnonzero(~roots):
-        if left <= room:
-            break
-        actions[row] = DROP
-        left -= int(tokens[row])
-    return Plan(
-        groups["id"].copy(), actions, np.full(n, 10, np.uint8), np.zeros(n, np.int32), np.arange(n, dtype=np.int32),
-        np.full(n, -1, np.int64), tokens, np.where(actions == DROP, 0, tokens),
+    del read
+    bound = ledger_bound(budget_tokens, policy.ledger_share, policy.ledger_tokens)
+    grown = min(max(bound, ledger_tokens), ledger_tokens + HEADING_TOKENS + room_of_next(bound, ledger_tokens))
+    goal = target_tokens - overhead_tokens - grown
+    most = budget_tokens - overhead_tokens - min(grown, int(LEAST_LEDGER_SHARE * budget_tokens))
+    sizes = _Sizes(max(0, min(goal, most)), most, budget_tokens, overhead_tokens)
+    kept = _fit(working, find_roots(working, turn=turn, budget_tokens=budget_tokens, policy=policy), sizes)
+    marked = mark(working, kept.roots, sizes.goal_tokens)
+    return _decide(working, kept, marked, sizes)
+
+
+def _fit(working: WorkingSet, roots: Roots, sizes: _Sizes) -> _Kept:
+    """Make the roots fit, giving up as little as that takes (I3)."""
+    tokens = working.groups["tokens"].astype(np.int64)
+    if int(tokens[roots.is_root].sum()) <= sizes.most_tokens:
+        return _Kept(roots, {}, tokens)
+    most = sizes.most_tokens
+    for gives, share in (*_ATTEMPTS, ((RECENT, RESTORED, TASK), -1.0)):
+        rules = roots.rules.copy()
+        rules[np.isin(rules, gives)] = NO_RULE
+        is_root = rules != NO_RULE
+        goal = sizes.goal_tokens if share > 0 else most
+        if share < 0:  # the last resort: no room for the ledger either
+            goal = most = sizes.budget_tokens - sizes.overhead_tokens
+        if int(tokens[is_root].sum()) <= most:
+            return _Kept(Roots(rules), {}, tokens)
+        forms, after = shorten(working, is_root, goal, int(max(share, 0.0) * sizes.budget_tokens))
+        if int(after[is_root].sum()) <= most:
+            return _Kept(Roots(rules), forms, after)
+    raise _overflow(working, roots, tokens, sizes)
+
+
+def _overflow(working: WorkingSet, roots: Roots, tokens: Array, sizes: _Sizes) -> WindowOverflow:
+    rows = np.flatnonzero(roots.is_root)
+    ids = working.groups["id"]
+    listed = [(int(ids[row]), int(tokens[row]), RULES[roots.rules[row]]) for row in rows]
+    listed.sort(key=lambda entry: (-entry[1], entry[0]))
+    needed = int(tokens[rows].sum()) + sizes.overhead_tokens
+    largest = ", ".join(f"#{group} {size:,} ({rule})" for group, size, rule in listed[:3])
+    return WindowOverflow(
+        f"what must stay takes {needed:,} of {sizes.budget_tokens:,} tokens: {largest}; raise the window or unpin",
+        sizes.budget_tokens,
+        needed,
+        listed,
     )
 
 
-__all__ = ["CUT", "DROP", "FULL", "KEEP", "SHORT", "STUB", "Decision", "Plan", "plan"]
+def _decide(working: WorkingSet, kept: _Kept, marked: Marked, sizes: _Sizes) -> Plan:
+    """Sweep what is no root, and write down what happens to each group and why."""
+    groups, tokens, is_root = working.groups, kept.tokens, kept.roots.is_root
+    importance = 1.0 + 3.0 * marked.strength
+    is_small_user = _small_users(working, is_root, sizes.budget_tokens)
+    weight = np.where((groups["kind"] == USER) & (groups["tokens"] <= SMALL_USER_TOKENS), USER_WEIGHT, 1.0)
+    saved, is_garbage = _cuts(working)
+    result_weight = np.where(groups["image_tokens"] * 2 > groups["result_tokens"], RESULT_WEIGHT / 4, RESULT_WEIGHT)
+    turn, hits = groups["turn"], groups["hits"]
+    cut = keep_values(weight * result_weight, importance, hits, turn, saved + STUB_TOKENS)
+    drop = keep_values(weight, importance, hits, turn, tokens - saved)
+    scores = drop.copy()
+    cut[is_garbage] -= LAST
+    drop[is_small_user] += LAST
+    swept = sweep(cut, saved, drop, tokens, is_root, int(tokens.sum()) - sizes.goal_tokens)
+    return _written(working, kept, marked, swept, (scores, saved, is_garbage, is_small_user))
+
+
+def _small_users(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array:
+    """Return the mask of the user messages that are swept last: short ones, newest first, while they fit their share."""
+    groups = working.groups
+    rows = np.flatnonzero((groups["kind"] == USER) & (groups["tokens"] <= SMALL_USER_TOKENS) & ~is_root)[::-1]
+    fits = np.cumsum(groups["tokens"][rows]) <= SMALL_USER_SHARE * budget_tokens
+    mask = np.zeros(len(groups), bool)
+    mask[rows[fits]] = True
+    return mask
+
+
+def _cuts(working: WorkingSet) -> tuple[Array, Array]:
+    """Return what cutting its results saves in each group, 0 where it may not be; and whether they are all superseded."""
+    groups, segments = working.groups, working.segments
+    n = len(groups)
+    owner = segments["group"]
+    is_whole = (segments["is_result"] > 0) & (segments["form"] != STUB) & (segments["form"] != GONE)
+    saving = np.where(is_whole, np.maximum(segments["shown_tokens"].astype(np.int64) - STUB_TOKENS, 0), 0)
+    by = segments["superseded_by"]
+    is_stale = (by >= 0) & (segments["form"][by] == FULL)
+    saved = np.bincount(owner, weights=saving, minlength=n).astype(np.int64)
+    stale = np.bincount(owner, weights=np.where(is_stale, saving, 0), minlength=n).astype(np.int64)
+    is_garbage = (saved > 0) & (stale == saved)
+    may_cut = is_garbage | (groups["result_tokens"] >= CUT_SHARE * groups["full_tokens"])
+    return np.where(may_cut & (saved >= LEAST_SAVING_TOKENS), saved, 0), is_garbage
+
+
+def _written(
+    working: WorkingSet, kept: _Kept, marked: Marked, swept: Swept, why: tuple[Array, Array, Array, Array]
+) -> Plan:
+    scores, saved, is_garbage, is_small_user = why
+    groups, is_root, tokens = working.groups, kept.roots.is_root, kept.tokens
+    rules = np.full(len(groups), VALUE, np.uint8)
+    rules[marked.strength > 0] = REFERENCED
+    rules[is_small_user & ~swept.is_dropped] = SMALL_USER
+    rules[is_garbage & swept.is_cut] = SUPERSEDED
+    rules[is_root] = kept.roots.rules[is_root]
+    actions = np.full(len(groups), KEEP, np.uint8)
+    actions[tokens < groups["tokens"]] = CUT
+    actions[swept.is_cut] = CUT
+    actions[swept.is_dropped] = DROP
+    after = np.where(swept.is_dropped, 0, tokens - np.where(swept.is_cut, saved, 0))
+    parents = np.where(marked.parents >= 0, groups["id"][marked.parents], -1)
+    forms = dict(kept.forms)
+    segments = working.segments
+    is_cut = swept.is_cut[segments["group"]] & (segments["is_result"] > 0) & (segments["form"] != GONE)
+    for row in np.flatnonzero(is_cut & (segments["shown_tokens"] > STUB_TOKENS) & (segments["form"] != STUB)).tolist():
+        forms[int(segments["id"][row])] = (STUB, 0, STUB_TOKENS)
+    before = groups["tokens"].astype(np.int64)
+    return Plan(groups["id"].copy(), actions, rules, scores, parents, before, after, forms)

@@ -1,0 +1,44 @@
+"""Shortening: where the roots alone are too large, the largest results among them are cut to one common length."""
+
+from typing import Final
+
+import numpy as np
+
+from ctxmem.collector.decisions import Forms
+from ctxmem.growable import Array
+from ctxmem.working import FULL, SHORT, WorkingSet
+
+LEAST_LIMIT_TOKENS: Final = 12  # what the notice of the cut takes
+FRAME_TOKENS: Final = 20  # of a result's message, at most
+
+
+def shorten(working: WorkingSet, kept: Array, goal_tokens: int, floor_tokens: int) -> tuple[Forms, Array]:
+    """Cut results of the kept groups to the largest common limit that brings them down to the goal.
+
+    The limit is at least `floor_tokens`, so the goal may be missed. Returns the forms, and the groups' tokens after.
+    """
+    segments, groups = working.segments, working.groups
+    tokens = groups["tokens"].astype(np.int64)
+    owner = segments["group"]
+    is_open = kept[owner] & (segments["is_result"] > 0) & ((segments["form"] == FULL) | (segments["form"] == SHORT))
+    rows = np.flatnonzero(is_open)
+    sizes = segments["shown_tokens"][rows].astype(np.int64)
+    over = int(tokens[kept].sum()) - goal_tokens
+    limit = max(_limit(sizes, int(sizes.sum()) - over), floor_tokens, LEAST_LIMIT_TOKENS + FRAME_TOKENS)
+    forms: Forms = {}
+    for row, size in zip(rows.tolist(), sizes.tolist(), strict=True):
+        if size > limit:
+            forms[int(segments["id"][row])] = (SHORT, limit - FRAME_TOKENS, limit)
+            tokens[owner[row]] -= size - limit
+    return forms, tokens
+
+
+def _limit(sizes: Array, room: int) -> int:
+    """Return the largest limit at which the sizes, each cut to it, add up to the room at most; 0 where none does."""
+    if room <= 0 or not len(sizes):
+        return 0
+    ascending = np.sort(sizes)
+    before = np.concatenate([[0], np.cumsum(ascending)[:-1]])
+    levels = (room - before) // np.arange(len(sizes), 0, -1)
+    above = np.flatnonzero(levels < ascending)
+    return int(levels[above[0]]) if len(above) else int(ascending[-1])

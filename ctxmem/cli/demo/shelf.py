@@ -107,11 +107,12 @@ class Shelf:
 
     def files_in(self, folder: Path) -> list[Path]:
         """The Python files directly in a directory that are worth reading, sorted."""
-        return [
-            one
-            for one in sorted(folder.glob("*.py"))
-            if one.is_file() and 0 < one.stat().st_size <= _LARGEST_FILE_BYTES
-        ]
+        return [one for one in sorted(folder.glob("*.py")) if self._is_readable(one)]
+
+    def _is_readable(self, file: Path) -> bool:
+        # A distribution may link single files to elsewhere, and those are not the library's.
+        is_here = file.is_file() and file.resolve().is_relative_to(self.root)
+        return is_here and 0 < file.stat().st_size <= _LARGEST_FILE_BYTES
 
     def _files(self, path: Path) -> list[Path]:
         return [path] if path.is_file() else self.files_in(path)

@@ -3,6 +3,7 @@
 tests/test_docs.py fails while a page differs from what this would write.
 """
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -40,17 +41,27 @@ def _page(title: str, parts: Any) -> str:
 
 
 def _text(docstring: str) -> str:
-    """A docstring as Markdown: indented blocks and doctests as code, sections as paragraphs."""
-    out, code = [], False
-    for line in docstring.splitlines():
-        is_code = line.startswith((" ", ">>>", "...")) or (code and bool(line.strip()) and out[-1] != "")
-        if is_code != code and (line.strip() or not is_code):
-            out.append("```" + ("" if code else "text"))
-            code = is_code
-        out.append(line)
-    if code:
-        out.append("```")
-    return re.sub(r"\n\n```\n", "\n```\n\n", "\n".join(out)) + "\n"
+    """A docstring as Markdown: doctests and indented blocks as code, everything else as it is."""
+    parts = re.split(r"\n{2,}", docstring.strip())
+    return "\n\n".join(map(_paragraph, parts)) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith(">>>"):
+        # Without prompts: the doctest runs where it stands, in the source.
+        lines = [line[4:] if line.startswith((">>>", "...")) else f"# {line}" for line in text.splitlines()]
+        return "```py\n" + "\n".join(lines) + "\n```"
+    head, *rest = text.splitlines()
+    if head.startswith(" "):
+        return f"```text\n{text}\n```"
+    if rest and all(line.startswith(" ") for line in rest):
+        return f"{head}\n\n" + "\n".join(_item(line) for line in rest)
+    return text
+
+
+def _item(line: str) -> str:
+    """One line of a section: an entry of a list, or what goes on from the line before."""
+    return f"- {line.strip()}" if re.match(r"    \S", line) else f"  {line.strip()}"
 
 
 def _function(name: str) -> str:
@@ -65,16 +76,17 @@ def _class(name: str) -> str:
 
 
 def _fields(found: type) -> Iterator[str]:
-    """The fields of a value with their types and defaults."""
+    """The fields of a value with types and defaults as the source has them."""
     if not dataclasses.is_dataclass(found):
         return
     yield "| field | type | default |\n|---|---|---|"
-    for one in dataclasses.fields(found):
-        has_factory = one.default_factory is not dataclasses.MISSING
-        default = "" if one.default is dataclasses.MISSING else f"`{one.default!r}`"
-        default = "empty" if has_factory else re.sub(r"<.*>", one.name, default)
-        kind = one.type if isinstance(one.type, str) else inspect.formatannotation(one.type)
-        yield f"| `{one.name}` | `{kind.replace('|', chr(92) + '|')}` | {default} |"
+    (tree,) = ast.parse(inspect.getsource(found)).body
+    for one in tree.body if isinstance(tree, ast.ClassDef) else ():
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and not one.target.id.startswith("_"):
+            kind = ast.unparse(one.annotation).strip("'").replace("|", chr(92) + "|")
+            default = "" if one.value is None else ast.unparse(one.value)
+            default = "empty" if default.startswith("field(") else f"`{default}`" if default else ""
+            yield f"| `{one.target.id}` | `{kind}` | {default} |"
     yield ""
 
 
@@ -103,9 +115,32 @@ def _error(name: str) -> str:
 
 
 def _command(name: str) -> str:
+    """One command from its parameters: click's own layout differs from version to version."""
     command = command_named(name)
-    context = click.Context(command, info_name=f"ctxmem {name}", terminal_width=100, max_content_width=100)
-    return f"## `ctxmem {name}`\n\n```text\n{command.get_help(context)}\n```\n"
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    usage = [f"ctxmem {name}", "[OPTIONS]", *(_usage(one) for one in arguments)]
+    rows = [_option(one) for one in command.params if isinstance(one, click.Option)]
+    return "\n".join(
+        [
+            f"## `ctxmem {name}`\n",
+            f"```text\n{' '.join(usage)}\n```\n",
+            inspect.cleandoc(command.help or "") + "\n",
+            "| option | what it does | default |\n|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _usage(one: click.Argument) -> str:
+    name = str(one.metavar or (one.name or "").upper()) + ("..." if one.nargs == -1 else "")
+    return name if one.required else f"[{name}]"
+
+
+def _option(one: click.Option) -> str:
+    is_shown = one.show_default and isinstance(one.default, (str, int, float)) and not one.is_flag
+    names = ", ".join(f"`{name}`" for name in sorted(one.opts, key=len, reverse=True))
+    return f"| {names} | {one.help} | {f'`{one.default}`' if is_shown else ''} |"
 
 
 def main() -> None:

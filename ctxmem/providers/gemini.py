@@ -244,6 +244,7 @@ def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire
     system: list[Json] = []
     contents: list[Json] = []
     waiting: list[Json] = []
+    called: list[str] = []
     added_tokens = 0
     for unit in units:
         if unit.role == "system" and not contents:
@@ -260,7 +261,9 @@ def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire
             waiting = []
         if not contents or contents[-1]["role"] != role:
             contents.append({"role": role, "parts": []})
-        contents[-1]["parts"] += map(deep, unit.spare if unit.role == "system" else unit.parts)
+        parts = [deep(part) for part in (unit.spare if unit.role == "system" else unit.parts)]
+        contents[-1]["parts"] += parts
+        called = _named(parts, called if unit.role == "tool" else [])
         waiting += map(deep, unit.spare if unit.role == "tool" else ())
     if waiting:
         contents[-1]["parts"] += waiting
@@ -269,3 +272,17 @@ def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire
         contents.append({"role": "user", "parts": [{"text": text}]})
         added_tokens += MESSAGE_TOKENS + count(text)
     return Wire(contents, system or None, added_tokens)
+
+
+def _named(parts: Sequence[Json], called: list[str]) -> list[str]:
+    """Give responses the names of the calls that they answer, in order; return the names of calls not yet answered.
+
+    A result in another provider's shape knows only the id of its call.
+    """
+    left = list(called)
+    for part in parts:
+        if "functionCall" in part:
+            left.append(str(part["functionCall"].get("name") or ""))
+        elif "functionResponse" in part and left:
+            part["functionResponse"]["name"] = left.pop(0)
+    return left

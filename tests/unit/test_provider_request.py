@@ -157,6 +157,15 @@ def test_fillers_are_counted():
     assert 0 < wire.added_tokens <= renderer.framing_tokens
 
 
+def test_gemini_responses_are_named_after_their_calls():
+    renderer = Renderer("gemini", lookup("gemini-3.8-flash"))
+    units = [renderer.text("q"), *(unit for group in conversation(SAID) for unit in group.units(renderer))]
+    result = renderer.unit(conversation(SAID)[1].records[1])
+    wire = renderer.join([*units[:-1], result])
+    assert wire.messages[-1]["parts"][0]["functionResponse"]["name"] == "ls"
+    assert validate(wire.messages, "gemini") == []
+
+
 def test_an_unknown_provider_is_refused():
     with pytest.raises(BadInput, match="choose one of anthropic, gemini, openai, openai-responses"):
         Renderer("acme", OPUS)

@@ -68,17 +68,19 @@ def heading(segment_id: int, record: Record) -> str:
     return f"[#{segment_id}] {escaped((record.role or record.kind)[:40] + about)}"
 
 
-def quoted(segment_id: int, record: Record, start: int, stop: int) -> str:
-    """Quote a stretch of a segment under its heading."""
+def quoted(segment_id: int, record: Record, start: int, stop: int, *, is_verbatim: bool = False) -> str:
+    """Quote a stretch of a segment under its heading; verbatim where it was asked for by its id."""
     if not record.text or record.text == FORGOTTEN:
         return f"[#{segment_id}] {FORGOTTEN}"
+    text = record.text[start:stop]
     part = "" if (start, stop) == (0, len(record.text)) else f", characters {start}-{stop} of {len(record.text)}"
-    return f"{heading(segment_id, record)}{part}:\n{escaped(record.text[start:stop])}"
+    return f"{heading(segment_id, record)}{part}:\n{text if is_verbatim else escaped(text)}"
 
 
-def compose(quotes: Iterable[Sequence[int]], read: Callable[[int], Record]) -> str:
+def compose(quotes: Iterable[Sequence[int]], read: Callable[[int], Record], *, is_verbatim: bool = False) -> str:
     """Render a recall from its quotes; the same bytes for ever, but for what was forgotten."""
-    return "\n\n".join([HEADING, *(quoted(i, read(i), start, stop) for i, start, stop in quotes)])
+    shown = (quoted(i, read(i), start, stop, is_verbatim=is_verbatim) for i, start, stop in quotes)
+    return "\n\n".join([HEADING, *shown])
 
 
 def choose(ids: Sequence[int], query: str, read: Callable[[int], Record], limit_tokens: int) -> Recall | None:

@@ -64,8 +64,8 @@ class Session:
         return Reads(self.log.get_many, self.log.is_forgotten, self.recall_text)
 
     def recall_text(self, record: Record) -> str:
-        """Render a recall segment from the segments that it quotes."""
-        return compose(record.extra[intake.QUOTES], self.log.get)
+        """Render a recall segment from the segments that it quotes: what was restored, byte for byte."""
+        return compose(record.extra[intake.QUOTES], self.log.get, is_verbatim=intake.RESTORED in record.extra)
 
     # -- resuming -----------------------------------------------------------------------------------------------
 

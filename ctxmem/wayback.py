@@ -58,7 +58,7 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
     group = record.group if record.group >= 0 else segment_id
     ids = [i for i in members(s, group, record) if i not in s.state.visible()]
     quotes = [(i, 0, len(s.log.get(i).text)) for i in ids]
-    size = tokens.count(compose(quotes, s.log.get)) + intake.MESSAGE_FRAME_TOKENS
+    size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
     room = int(RESTORE_SHARE * s.capacity(s.state))
     if size > room:
         listed = [(i, s.log.get(i).tokens, "restore") for i in ids]

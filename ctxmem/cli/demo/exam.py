@@ -33,7 +33,7 @@ def questions(shelf: Shelf, seen: Sequence[str], count: int, seed: int = 7) -> l
     """Choose questions spread evenly over the files read, the same for the same files. Cost: O(count) files parsed."""
     rng = random.Random(seed)  # noqa: S311 - which questions are asked is no secret
     found: list[Question] = []
-    bounds = [len(seen) * n // count for n in range(count + 1)]
+    bounds = [len(seen) * n // max(1, count) for n in range(count + 1)]
     for number, (low, high) in enumerate(itertools.pairwise(bounds)):
         slot = rng.sample(list(seen[low:high]), high - low)[:_TRIED_FILES]
         kinds = _KINDS[number % len(_KINDS) :] + _KINDS[: number % len(_KINDS)]

@@ -18,7 +18,7 @@ from ctxmem.cli.meter import Meter
 
 _SESSION = "library"
 _RESTORES = 3
-_READS_A_QUESTION = 3
+_READS_A_QUESTION = 5
 _RECALL_TOKENS = 4_000
 
 

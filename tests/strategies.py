@@ -126,7 +126,31 @@ _SEEN = st.sampled_from(
     ["user", "assistant", "tool", "text", "tool_use", "tool_result", "image", "function_call", "message", "thinking"]
 )
 _FIELDS = st.sampled_from(
-    ["role", "content", "tool_calls", "function_call", "type", "output", "parts", "choices", "candidates", "message", "name", "text", "id", "tool_use_id", "call_id", "source", "functionCall", "function_response", "input", "arguments", "usage", "image_url", "tool_call_id"]
+    [
+        "role",
+        "content",
+        "tool_calls",
+        "function_call",
+        "type",
+        "output",
+        "parts",
+        "choices",
+        "candidates",
+        "message",
+        "name",
+        "text",
+        "id",
+        "tool_use_id",
+        "call_id",
+        "source",
+        "functionCall",
+        "function_response",
+        "input",
+        "arguments",
+        "usage",
+        "image_url",
+        "tool_call_id",
+    ]
 )
 _soup = st.recursive(
     values | _SEEN,

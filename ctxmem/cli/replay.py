@@ -21,7 +21,9 @@ _UNBOUNDED_TOKENS = 1_000_000_000
 @click.option("--model", default="gpt-4.1", show_default=True, help="The model whose prompts are made; none is called.")
 @click.option("--provider", help="The prompts' shape, where it is not the model's own.")
 @click.option("--window", type=click.IntRange(256), help="Tokens of window; default: the model's.")
-@click.option("--budget", type=click.FloatRange(0.01, 1.0), help="Instead: a share of the transcript's length.")
+@click.option(
+    "--budget", type=click.FloatRange(0.01, 1.0), help="Instead: a share of the transcript, system prompt on top."
+)
 @click.option("--recall", "has_recall", is_flag=True, help="Recall what fits the newest messages on every turn.")
 @click.option("--limit", type=click.IntRange(1), help="Replay at most this many conversations.")
 @click.option("--every", default=0, type=click.IntRange(0), help="Show every n-th turn (0: a choice).")
@@ -83,9 +85,9 @@ class _Replay:
             tempfile.TemporaryDirectory(prefix="ctxmem-replay-") as folder,
             ctxmem.open(Path(folder, "store")) as memory,
         ):
-            self._tokens = self._length(memory)
+            self._tokens, system = self._length(memory)
             if self._budget is not None:
-                self._how |= {"window": max(1, int(self._tokens * self._budget)), "reserve": 0}
+                self._how |= {"window": system + int((self._tokens - system) * self._budget), "reserve": 0}
             elif self._window is not None:
                 self._how["window"] = self._window
             with memory.context(self._conversation.name, **self._how) as context:
@@ -96,12 +98,15 @@ class _Replay:
                     context.append(message)
                     progress(number + 1)
 
-    def _length(self, memory: ctxmem.Memory) -> int:
-        """Tokens of the whole conversation, counted as the context counts."""
+    def _length(self, memory: ctxmem.Memory) -> tuple[int, int]:
+        """Tokens of the whole conversation, and of its system prompt alone, counted as the context counts."""
+        system = 0
         with memory.context("length of the whole", **self._how, window=_UNBOUNDED_TOKENS, reserve=0) as context:
             for message in self._conversation.messages:
                 context.append(message)
-            return context.tokens
+                if message.get("role") == "system" and not system:
+                    system = context.tokens
+            return context.tokens, system
 
     def _assemble(self, context: ctxmem.Context, number: int) -> None:
         before = self._conversation.messages[max(0, number - 3) : number]

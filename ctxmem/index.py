@@ -220,6 +220,8 @@ class Index:
         """Return every part as this snapshot has it (I1), in order of first id."""
         self._apply(snapshot)
         self._analyse_pending()
+        if not len(self._forgotten):
+            return [Scope(part, NONE, conditions) for part in self._parts(snapshot)]
         scopes = []
         for part in self._parts(snapshot):
             forgotten, sessions = self._forgotten_in(part)

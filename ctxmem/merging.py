@@ -22,8 +22,8 @@ from ctxmem.store import Store
 Array: TypeAlias = npt.NDArray[Any]
 Uint64s: TypeAlias = npt.NDArray[np.uint64]
 
-PIECE = 8_192  # postings of one step
-_ENTRIES = 64  # entries of one run that one step reads at most
+PIECE = 4_096  # postings of one step
+_ENTRIES = 32  # entries of one run that one step reads at most
 
 
 def merge(store: Store, runs: Sequence[Run], forgotten: Array, kind: str = "merge") -> Iterator[None]:

@@ -165,11 +165,14 @@ class _Thin:
 
     def _gather(self, place: int) -> Int64s:
         """Return a term's postings in all parts as `id << 32 | weight x impact`, ascending."""
-        held = [(scope, posting) for scope in self.scopes if (posting := scope.postings[place])]
-        offsets = np.concatenate([posting.all_offsets() for _, posting in held]).astype(np.int64)
-        impacts = np.concatenate([posting.above(1)[1] for _, posting in held]).astype(np.int64)
-        firsts = np.repeat([scope.part.first for scope, _ in held], [posting.n for _, posting in held])
-        packed: Int64s = ((offsets + firsts) << 32) | (impacts * self.wanted.weights[place])
+        held = [(scope.part.first, posting) for scope in self.scopes if (posting := scope.postings[place])]
+        lists = [posting.above(1) for _, posting in held]
+        offsets = np.concatenate([offsets for offsets, _ in lists])
+        impacts = np.concatenate([impacts for _, impacts in lists])
+        packed: Int64s = np.repeat(np.array([first for first, _ in held]), [len(offsets) for offsets, _ in lists])
+        packed += offsets
+        packed <<= 32
+        packed |= impacts.astype(np.int64) * self.wanted.weights[place]
         return packed
 
     def _leads(self, thick: Sequence[int]) -> list[tuple[int, int, int]]:

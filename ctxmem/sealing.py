@@ -20,7 +20,7 @@ from ctxmem.store import Batch, Store
 Also: TypeAlias = Callable[[Batch], None]
 
 STEP_SEGMENTS = 128
-_PIECE = 16_384  # postings that one step sorts out
+_PIECE = 4_096  # postings that one step sorts out
 
 
 def seal(

@@ -10,9 +10,10 @@ from time import perf_counter
 from typing import Any
 
 from ctxmem import collector, intake, tokens, turns
+from ctxmem.abridge import ledger_bound
 from ctxmem.collector import Plan
 from ctxmem.errors import WindowOverflow
-from ctxmem.ledger import line
+from ctxmem.ledger import lines_of
 from ctxmem.models import Model
 from ctxmem.prompt import Collection, Prompt, Reasons
 from ctxmem.providers import Request, Unit, Wire
@@ -101,56 +102,71 @@ def write_plan(batch: Batch, number: int, collection: int, done: Collected, row:
 
 
 def collect(session: Session, state: State, target_tokens: int, extra_tokens: int = 0) -> Collected:
-    """Work out a collection down to `target_tokens` (o200k, everything counted) on a copy of the state.
+    """Work out a collection on a copy of the state, down to a `Session.load` of `target_tokens`.
 
     Raises:
         WindowOverflow: what must stay does not fit; the state is as it was.
     """
     start = perf_counter()
-    before, capacity, goal = session.total(state), session.capacity(state), target_tokens
+    before, room, goal = session.load(state), session.room(state), target_tokens
+    over = 0
     for _ in range(_ROUNDS):
         made = state.copy()
         made.has_memory_read = session.target.has_memory_read
-        plan = collector.plan(
-            made.working,
-            budget_tokens=capacity,
-            target_tokens=goal,
-            overhead_tokens=session.overhead(made) + extra_tokens,
-            ledger_tokens=made.ledger.tokens,
-            turn=session.row.turn,
-            policy=session.policy,
-            read=lambda segment_id: session.log.get(segment_id).text,
-        )
-        _apply(session, made, plan, capacity)
-        over = session.total(made) + extra_tokens - capacity
+        try:
+            plan = collector.plan(
+                made.working,
+                budget_tokens=max(room, 1),
+                target_tokens=goal,
+                overhead_tokens=session.closed(made) + extra_tokens,
+                ledger_tokens=made.ledger.tokens,
+                turn=session.row.turn,
+                policy=session.policy,
+            )
+        except WindowOverflow as error:
+            raise _overflow(session, state, error.needed, error.roots) from error
+        _apply(session, made, plan, room - session.closed(made) - extra_tokens)
+        over = session.load(made) + extra_tokens - room
         if over <= 0:
-            return Collected(made, plan, perf_counter() - start, before - session.total(made))
+            return Collected(made, plan, perf_counter() - start, before - session.load(made))
         goal -= over + 64
-    raise WindowOverflow(
-        f"the prompt is {over} tokens over its budget of {capacity} after {_ROUNDS} plans; raise the window or unpin",
+    raise _overflow(session, state, room + over, ())
+
+
+def _overflow(session: Session, state: State, needed: int, roots: Sequence[tuple[int, int, str]]) -> WindowOverflow:
+    """Say what does not fit: the roots by size, and what every prompt takes besides."""
+    fixed = [(state.system_id, state.system_tokens, "system"), (-1, session.target.tools_tokens, "tools")]
+    listed = sorted([*roots, *(row for row in fixed if row[1])], key=lambda row: (-row[1], row[0]))
+    capacity, needed = session.capacity(state), needed + session.fixed(state)
+    largest = ", ".join(f"{f'#{i} ' if i >= 0 else ''}{size:,} ({rule})" for i, size, rule in listed[:3])
+    return WindowOverflow(
+        f"what must stay takes {needed:,} of {capacity:,} tokens: {largest}; raise the window, unpin or drop",
         capacity,
-        capacity + over,
-        [],
+        needed,
+        listed,
     )
 
 
-def _apply(session: Session, made: State, plan: Plan, capacity: int) -> None:
+def _apply(session: Session, made: State, plan: Plan, room: int) -> None:
     """Carry out a plan on a copy: stubs with their true sizes, lines into the ledger, the epoch ended."""
     get_many = session.log.get_many
     forms = {}
     for segment_id, (form, limit_tokens, _) in plan.forms.items():
         record = get_many([segment_id])[0]
         text = stub_text(Shown(segment_id, 0, form, limit_tokens), record, has_memory_read=made.has_memory_read)
-        taken = record.tokens if text is None else tokens.count(text) + intake.RESULT_FRAME_TOKENS
+        taken = record.tokens if text is None else tokens.count(text) + intake.result_frame_tokens(record)
         forms[segment_id] = (form, limit_tokens, taken)
-    lines = []
-    for group in plan.dropped:
+
+    def members(group: int) -> list[tuple[int, Record]]:
         ids = made.working.segments_of(group)
-        lines.append(line(group, list(zip(ids, get_many(ids), strict=True))))
+        return list(zip(ids, get_many(ids), strict=True))
+
+    lines = lines_of(plan, members)
     _strip(session, made, [*plan.dropped, *plan.stubbed])
     made.working.apply(plan.dropped, forms)
     made.remove(plan.dropped)
-    bound = min(int(session.policy.ledger_share * capacity), session.policy.ledger_tokens)
+    bound = ledger_bound(session.room(made), session.policy.ledger_share, session.policy.ledger_tokens)
+    bound = max(0, min(bound, room - made.working.tokens))
     made.ledger = made.ledger.extended(lines, bound, tokens.count)
     made.mean_turn_tokens = session.row.mean_turn_tokens
     made.end_epoch()
@@ -228,15 +244,13 @@ def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Re
 
 
 def _collect_if_due(session: Session, state: State, more: int, now: float) -> Collected | None:
-    water, capacity = session.water(state), session.capacity(state)
-    total = session.total(state) + more
+    water, load = session.water(state), session.load(state) + more
     waits = session.target.model.thinking_bound and not state.ends_with_user()
-    if not collector.is_due(total, capacity, water, is_cold=session.is_cold(now), is_thinking_bound=waits):
+    cold = session.is_cold(now)
+    if not collector.is_due(load, session.room(state), water, is_cold=cold, is_thinking_bound=waits):
         return None
     done = collect(session, state, water.low_tokens, more)
-    if not done.plan.dropped and not done.plan.forms:
-        return None
-    return done
+    return done if done.plan.dropped or done.plan.forms else None
 
 
 def _lay_out(
@@ -303,7 +317,7 @@ def join(view: View, sent: Sent, units: Sequence[Unit], n_stable: int) -> Wire:
     head = [view.system] if view.system is not None else []
     everything = [*head, *sent.layout.units[: sent.n_entries], *units]
     ends = {sent.layout.ledger_end, n_stable if n_stable < sent.n_entries else 0, sent.n_entries if units else 0}
-    return view.renderer.join(everything, sorted(end - 1 + len(head) for end in ends if end))
+    return view.renderer.join(everything, sorted(end + len(head) for end in ends if end))
 
 
 def build(

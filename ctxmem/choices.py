@@ -48,11 +48,12 @@ def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:
 
 
 def goal(s: Session, target: int | None) -> int:
-    """Return what to collect down to, in o200k tokens."""
+    """Return the `Session.load` to collect down to."""
     if target is None:
         return s.water(s.state).low_tokens
     inputs.count(target, "target", 1)
-    return min(int((target - s.calibration.base) / s.calibration.scale), s.capacity(s.state))
+    counted = int((target - s.calibration.base) / s.calibration.scale)
+    return max(0, min(counted - s.fixed(s.state), s.room(s.state)))
 
 
 def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from ctxmem import calls, inputs
+from ctxmem import calls, inputs, tokens
 from ctxmem.errors import BadInput
 from ctxmem.providers import Draft, is_wire_id
 from ctxmem.segment import Call, Facets, Record
@@ -31,7 +31,6 @@ HITS = "hits"  # [group, ...]: originals that were read again
 ORPHAN = "orphan"  # True: a result whose call is not outstanding
 
 MESSAGE_FRAME_TOKENS = 8  # a message of ours: its framing, at most
-RESULT_FRAME_TOKENS = 20  # a result of ours: its framing and its call's id, at most
 DIGEST_TOKENS = 64  # shorter results are not compared by content
 
 
@@ -50,6 +49,11 @@ def result_facets(call: Call, given: Facets, facets_of_call: FacetsOfCall | None
             if facets_of_call is not None:
                 raise  # the caller's own function should hear of it; a model's odd argument should not stop the agent
     return {**found, **given}
+
+
+def result_frame_tokens(record: Record) -> int:
+    """Return what a result takes beside its content: its framing, and its call's id under any name."""
+    return MESSAGE_FRAME_TOKENS + max(tokens.count(record.call_id or ""), 12)
 
 
 def record_of(

@@ -23,7 +23,7 @@ from ctxmem.tokens import Calibration
 from ctxmem.turns import ContextRow
 from ctxmem.view import Layout, Reads, View
 
-CLOSED_TOKENS = 24  # a placeholder result with its framing and id, at most
+CLOSED_TOKENS = 40  # a placeholder result with its framing and id, at most
 _CHUNK = 256  # segments read at once on resume
 
 
@@ -140,14 +140,25 @@ class Session:
 
     # -- sizes, in o200k tokens -----------------------------------------------------------------------------------
 
-    def overhead(self, state: State) -> int:
-        """Return what is sent beside the groups and the ledger: framing, tools, system, placeholders."""
-        closed = sum(1 for _ in state.calls.waiting()) * CLOSED_TOKENS
-        return self.view.renderer.framing_tokens + self.target.tools_tokens + state.system_tokens + closed
+    def fixed(self, state: State) -> int:
+        """Return what every prompt takes: framing, tools, system. The policy's shares are of what is left."""
+        return self.view.renderer.framing_tokens + self.target.tools_tokens + state.system_tokens
+
+    def load(self, state: State) -> int:
+        """Return what groups, ledger and placeholders take. O(calls that wait + pieces of the ledger)."""
+        return self.closed(state) + state.working.tokens + state.ledger.tokens
+
+    def closed(self, state: State) -> int:
+        """Return what the placeholders of calls without a result take."""
+        return sum(1 for _ in state.calls.waiting()) * CLOSED_TOKENS
 
     def total(self, state: State) -> int:
-        """Return the size of all that would be sent now. O(calls that wait + ledger lines)."""
-        return self.overhead(state) + state.working.tokens + state.ledger.tokens
+        """Return the size of all that would be sent now, but for `extra`."""
+        return self.fixed(state) + self.load(state)
+
+    def room(self, state: State) -> int:
+        """Return the most that `load` and `extra` may take, in o200k tokens."""
+        return self.capacity(state) - self.fixed(state)
 
     def is_exact(self, state: State) -> bool:
         """Say whether `total` is a count of the model's own tokens."""
@@ -158,9 +169,9 @@ class Session:
         return self.target.capacity(self.calibration, exact=self.is_exact(state))
 
     def water(self, state: State) -> Marks:
-        """Return the water marks of the epoch."""
+        """Return the water marks of the epoch, for `load`."""
         return marks(
-            self.capacity(state),
+            max(self.room(state), 1),
             self.policy,
             turn_tokens=state.mean_turn_tokens,
             read_price=self.target.read_price,

@@ -49,8 +49,8 @@ def switch(s: Session, target: Target) -> None:
         if not s.retarget(target, s.policy):
             s.target, s.view, s.calibration, s.row, s.state = before
             return
-        water, total = s.water(s.state), s.total(s.state)
-        if collector.is_due(total, s.capacity(s.state), water, is_cold=True):
+        water, load = s.water(s.state), s.load(s.state)
+        if collector.is_due(load, s.room(s.state), water, is_cold=True):
             collect(s, water.low_tokens)
         else:
             state, row = s.state, replace(s.row, epoch=s.state.epoch)

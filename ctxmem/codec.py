@@ -27,6 +27,7 @@ _RAW, _ZSTD, _ZSTD_DICTIONARY = 0, 1, 2
 _BIG_INTEGER = 1  # MessagePack extension: hexadecimal digits
 _TEXT_HERE, _TEXT_IS_CONTENT, _TEXT_IS_FIRST_PART = 0, 1, 2
 
+_LARGE_LEVEL = 1  # 2 ms for 1.7 MB of columns; level 3 gains 8% and takes twice the time
 _LEVEL = 3  # one record: 2-8 us; a higher level gains 2-3% and doubles the time
 _SMALLEST = 64  # bytes; below this a zstd header costs more than it saves
 _DICTIONARY_BYTES = 64 << 10
@@ -61,6 +62,29 @@ def unpack(data: bytes) -> Any:
         return msgpack.unpackb(data, ext_hook=_extended, unicode_errors="surrogatepass", strict_map_key=False)
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as exc:
         raise CorruptSegment(f"{len(data)} bytes are not a packed value: {exc}") from exc
+
+
+def pack_large(value: Any) -> bytes:
+    """Pack a value of many kilobytes and compress it: 4 ms for the 1.7 MB of 20,000 segments, which become 0.2 MB.
+
+    Raises:
+        BadInput: as `pack`.
+    """
+    squeezed: bytes = zstandard.ZstdCompressor(level=_LARGE_LEVEL).compress(pack(value))
+    return squeezed
+
+
+def unpack_large(data: bytes) -> Any:
+    """The value that `pack_large` was given, tuples as lists.
+
+    Raises:
+        CorruptSegment: the bytes are not of `pack_large`.
+    """
+    try:
+        packed = zstandard.ZstdDecompressor().decompress(data)
+    except (zstandard.ZstdError, MemoryError) as exc:
+        raise CorruptSegment(f"{len(data)} compressed bytes do not expand: {exc}") from exc
+    return unpack(packed)
 
 
 def pack_record(record: Record) -> bytes:

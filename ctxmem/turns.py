@@ -2,18 +2,19 @@
 
     contexts  session                 -> the context's row: model, turn, epoch, calibration (a few hundred bytes)
     contexts  session + "t" + digest  -> tools, once for each set
-    epochs    session + epoch         -> the state at the start of the epoch
+    epochs    session + epoch         -> the state at the start of the epoch, compressed
     turns     session + turn          -> what was sent, by reference: epoch, newest segment, extra
-    journal   session + collection    -> a packed plan: rule, score, rank, path, tokens of every group
+    journal   session + collection    -> a packed plan, compressed: rule, score, rank, path, tokens of every group
 
 I1. A turn's row, its epoch's state and the log give its prompt to the byte.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctxmem.codec import pack, unpack
+from ctxmem.codec import pack, pack_large, unpack, unpack_large
 from ctxmem.errors import FormatMismatch
 from ctxmem.store import Batch, Snapshot
 
@@ -68,8 +69,8 @@ def _fields(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
-def _load(data: bytes) -> dict[str, Any]:
-    version, row = unpack(data)
+def _load(unpacked: Sequence[Any]) -> dict[str, Any]:
+    version, row = unpacked
     if version > VERSION:
         raise FormatMismatch(f"a context's row has version {version}: upgrade ctxmem, this one reads up to {VERSION}")
     found: dict[str, Any] = row
@@ -84,7 +85,7 @@ def put_context(batch: Batch, session: int, row: ContextRow) -> None:
 def context(snapshot: Snapshot, session: int) -> ContextRow | None:
     """Read the context's row."""
     data = snapshot.get("contexts", _ONE.pack(session))
-    return None if data is None else ContextRow(**_load(data))
+    return None if data is None else ContextRow(**_load(unpack(data)))
 
 
 def put_tools(batch: Batch, session: int, digest: bytes, tools: tuple[Any, ...]) -> None:
@@ -97,7 +98,7 @@ def put_tools(batch: Batch, session: int, digest: bytes, tools: tuple[Any, ...])
 def tools(snapshot: Snapshot, session: int, digest: bytes) -> tuple[Any, ...]:
     """Read a set of tools."""
     data = snapshot.get("contexts", _ONE.pack(session) + b"t" + digest) if digest else None
-    return () if data is None else tuple(_load(data)["tools"])
+    return () if data is None else tuple(_load(unpack(data))["tools"])
 
 
 def put_turn(batch: Batch, session: int, row: TurnRow) -> None:
@@ -108,23 +109,23 @@ def put_turn(batch: Batch, session: int, row: TurnRow) -> None:
 def turn(snapshot: Snapshot, session: int, number: int) -> TurnRow | None:
     """Read one turn's row."""
     data = snapshot.get("turns", _TWO.pack(session, number)) if 0 < number < 2**32 else None
-    return None if data is None else TurnRow(**_load(data))
+    return None if data is None else TurnRow(**_load(unpack(data)))
 
 
 def put_epoch(batch: Batch, session: int, epoch: int, state: dict[str, Any]) -> None:
     """Write the state at the start of an epoch."""
-    batch.put("epochs", _TWO.pack(session, epoch), pack((VERSION, state)))
+    batch.put("epochs", _TWO.pack(session, epoch), pack_large((VERSION, state)))
 
 
 def epoch(snapshot: Snapshot, session: int, number: int) -> dict[str, Any] | None:
     """Read the state at the start of an epoch."""
     data = snapshot.get("epochs", _TWO.pack(session, number))
-    return None if data is None else _load(data)
+    return None if data is None else _load(unpack_large(data))
 
 
 def put_collection(batch: Batch, session: int, number: int, row: dict[str, Any]) -> None:
     """Write one collection's packed plan."""
-    batch.put("journal", _TWO.pack(session, number), pack((VERSION, row)))
+    batch.put("journal", _TWO.pack(session, number), pack_large((VERSION, row)))
 
 
 def collections(snapshot: Snapshot, session: int, newest_first_below: int) -> list[tuple[int, dict[str, Any]]]:
@@ -132,4 +133,4 @@ def collections(snapshot: Snapshot, session: int, newest_first_below: int) -> li
     rows = snapshot.scan(
         "journal", _TWO.pack(session, 0), _TWO.pack(session, newest_first_below), reverse=True, limit=32
     )
-    return [(_TWO.unpack(key)[1], _load(value)) for key, value in rows]
+    return [(_TWO.unpack(key)[1], _load(unpack_large(value))) for key, value in rows]

@@ -119,7 +119,7 @@ def _units(prompt: ctxmem.Prompt) -> list[str]:
     """The prompt in the order a provider reads it, cut where a cache could: the system, then each message or block."""
     units = [] if prompt.system is None else [_plain(prompt.system)]
     for message in prompt.messages:
-        content = message.get("content")
+        content = message.get("content", message.get("parts"))
         if isinstance(content, list):
             role = message.get("role")
             units += [_plain([role, block]) for block in content]

@@ -141,13 +141,13 @@ def _literal(source: str) -> str | None:
     return repr(node.value) if isinstance(node, ast.Constant) else None
 
 
-def texts_of(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Every text in a prompt's messages: all that the model can see."""
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        elif isinstance(content, list):
-            yield from (
-                block["text"] for block in content if isinstance(block, dict) and isinstance(block.get("text"), str)
-            )
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a prompt's messages, of whatever shape: all that the model can see."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ctxmem
+from ctxmem import models
 from ctxmem.cli.demo import agent as scripted
 from ctxmem.cli.demo.exam import Question, questions, texts_of
-from ctxmem.cli.demo.shelf import PAGE_LINES, TOOLS, Shelf
+from ctxmem.cli.demo.shelf import PAGE_LINES, Shelf, tools
 from ctxmem.cli.meter import Meter
 
 _SESSION = "library"
@@ -67,8 +68,9 @@ class Run:
 
     def _open(self) -> None:
         self._memory = ctxmem.open(self._store)
-        tools = [*TOOLS, *ctxmem.tools("openai")]
-        self._context = self._memory.context(_SESSION, model=self._model, window=self._window, tools=tools)
+        provider = models.lookup(self._model, {}).provider
+        schemas = [*tools(provider), *ctxmem.tools(provider)]
+        self._context = self._memory.context(_SESSION, model=self._model, window=self._window, tools=schemas)
 
     def close(self) -> None:
         """Give the store back; a second call does nothing."""

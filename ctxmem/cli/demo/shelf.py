@@ -36,6 +36,22 @@ TOOLS = [
 ]
 
 
+def tools(provider: str) -> list[dict[str, Any]]:
+    """Return the schemas in the provider's shape."""
+    functions: list[dict[str, Any]] = [tool["function"] for tool in TOOLS]
+    if provider == "anthropic":
+        return [{**_named(one), "input_schema": one["parameters"]} for one in functions]
+    if provider == "gemini":
+        return functions
+    if provider == "openai-responses":
+        return [{"type": "function", **one} for one in functions]
+    return TOOLS
+
+
+def _named(function: dict[str, Any]) -> dict[str, Any]:
+    return {name: function[name] for name in ("name", "description")}
+
+
 class Shelf:
     """The library below one directory. Paths are relative and cannot leave it."""
 

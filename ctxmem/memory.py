@@ -5,7 +5,6 @@ I1. When a barrier (`flush`, `aflush`, `forget`, `close`, `Context.assemble`) re
 I2. A session has at most one context in this process: the same object, re-targeted.
 """
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import inputs, tokens
+from ctxmem import inputs, loading, tokens
 from ctxmem.context import Context
 from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.intake import SOURCES
@@ -139,38 +138,38 @@ class Memory:
             BadInput: something that cannot be stored. KeyConflict: the key has other content.
         """
         self._check_open()
-        record = self._record(text, kind, session, refs, pinned, at, facets)
+        record = self._record(facets, text=text, kind=kind, session=session, refs=refs, pinned=pinned, at=at)
+        record.tokens = tokens.count(text)
         found, is_new = self._log.append(record, key=key if key is None else inputs.short(key, "key"))
         return self._library.segment(found, record if is_new else None)
 
     def _record(
         self,
+        given: Mapping[str, Any],
+        *,
         text: str,
-        kind: str,
-        session: str | None,
-        refs: Sequence[int],
-        pinned: bool,  # noqa: FBT001 - private
-        at: float | datetime | None,
-        facets: Mapping[str, Any],
+        kind: str = "note",
+        session: str | None = None,
+        refs: Sequence[int] = (),
+        pinned: bool = False,
+        at: float | datetime | None = None,
     ) -> Record:
+        """Make a record of what a caller gave, all of it checked first; its tokens are not counted."""
         when = inputs.time_s(at)
         inputs.text(text)
         inputs.short(kind, "kind", inputs.MAX_FACET_BYTES)
-        stored = inputs.facets(facets)
-        linked = inputs.refs(refs)
-        number = 0
-        if session is not None:
-            number = self._log.session(inputs.short(session, "session")) or 0
+        facets, linked = inputs.facets(given), inputs.refs(refs)
+        number = 0 if session is None else self._log.session(inputs.short(session, "session"))
         return Record(
-            session=number,
+            session=number or 0,
             kind=kind,
             role=None,
             text=text,
-            tokens=tokens.count(text),
+            tokens=0,
             at=self._options.clock() if when is None else when,
             refs=linked,
             pinned=bool(pinned),
-            facets=stored,
+            facets=facets,
         )
 
     def add_many(
@@ -184,45 +183,16 @@ class Memory:
             BadInput: names the item's position. KeyConflict: a key has other content.
         """
         self._check_open()
-        ids: list[int] = []
-        waiting_bytes = 0
-        for position, item in enumerate(items):
-            try:
-                found, size = self._add_one(item)
-            except BadInput as error:
-                self._log.commit()
-                error.add_note(f"item {position} of add_many; the {position} before it are kept") if hasattr(
-                    error, "add_note"
-                ) else None
-                raise
-            ids.append(found)
-            waiting_bytes += size
-            if len(ids) % 1024 == 0 or waiting_bytes > 8 << 20:
-                self._log.commit()
-                waiting_bytes = 0
-                if progress is not None:
-                    progress(len(ids))
-        self._log.commit()
-        if progress is not None:
-            progress(len(ids))
-        return ids
+        return loading.load(self._log, items, self._item, progress)
 
-    def _add_one(self, item: Mapping[str, Any]) -> tuple[int, int]:
+    def _item(self, item: Mapping[str, Any]) -> tuple[Record, str | None]:
+        """Check an item of `add_many`; its tokens are counted later."""
         if not isinstance(item, Mapping) or "text" not in item:
             raise BadInput(f"an item must be a mapping with a 'text', not {item!r:.80}")
         fields = {k: v for k, v in item.items() if k in _FIELDS}
         key = fields.pop("key", None)
-        record = self._record(
-            fields["text"],
-            fields.get("kind", "note"),
-            fields.get("session"),
-            fields.get("refs", ()),
-            fields.get("pinned", False),
-            fields.get("at"),
-            {k: v for k, v in item.items() if k not in _FIELDS},
-        )
-        found, _ = self._log.append(record, key=key if key is None else inputs.short(key, "key"))
-        return found, len(record.text)
+        facets = {k: v for k, v in item.items() if k not in _FIELDS}
+        return self._record(facets, **fields), key if key is None else inputs.short(key, "key")
 
     def get(self, id: int) -> Segment:  # noqa: A002 - the public name
         """Return one segment.
@@ -316,6 +286,8 @@ class Memory:
     async def aflush(self) -> None:
         """Do as `flush`; many at once on one event loop share one fsync."""
         self._check_open()
+        import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; who calls this has it loaded
+
         await asyncio.wrap_future(self._log.commit_soon())
 
     def check(self) -> list[Problem]:

@@ -76,6 +76,7 @@ class Slot:
         self._size = size
         self._blocks = list(claim.blocks)  # those not used up, in order of use
         self._next_id = claim.next_id
+        self._above = -1  # see `rise_above`
         self._skip_full()
 
     @staticmethod
@@ -114,6 +115,7 @@ class Slot:
 
     def rise_above(self, segment_id: int) -> None:
         """Leave out the ids up to this one: what is appended from now on comes after it. May leave the slot used up."""
+        self._above = max(self._above, segment_id)
         while self._blocks and self._next_id <= segment_id:
             self._next_id = min(segment_id + 1, (self._blocks[0] + 1) * self._size)
             self._skip_full()
@@ -130,6 +132,7 @@ class Slot:
         self._blocks.append(block)
         if len(self._blocks) == 1:
             self._next_id = block * self._size
+            self.rise_above(self._above)  # a block reserved earlier may lie lower
 
     def verify(self, batch: Batch) -> Claim:
         """The claim as committed.
@@ -182,6 +185,14 @@ def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:
         claim = replace(before, epoch=before.epoch + 1, pid=pid, host=host)
     _write(batch, number, claim)
     return Slot(store, number, claim, size)
+
+
+def reserve_block(batch: Batch) -> tuple[int, int]:
+    """Reserve a block that no slot will use, in the caller's transaction: its first id, and one past its last."""
+    size = block_segments(batch)
+    assert size is not None  # a writer claims its slot first
+    block = _reserve(batch, size)
+    return block * size, (block + 1) * size
 
 
 def _reserve(batch: Batch, size: int) -> int:

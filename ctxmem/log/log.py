@@ -11,8 +11,9 @@ It does not know messages, contexts, or how the index works.
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from ctxmem.errors import StoreBusy, StoreClosed, StoreFull, StoreReadonly
 from ctxmem.hot import Hot
 from ctxmem.index import Index
 from ctxmem.log import audit, purge
+from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
 from ctxmem.log.reader import Reader
 from ctxmem.log.sessions import Sessions
@@ -170,6 +172,26 @@ class Log:
         if write is not None:
             self._refuse_readonly()
         return self._committer.soon(write)
+
+    @contextmanager
+    def bulk(self) -> Iterator[Load | None]:
+        """Load many records as whole blocks, past the queue: a `Load`, or None where another process maintains.
+
+        What was added is on disk when the `with` ends, however it ends; later appends have higher ids.
+        """
+        self._usable()
+        self._refuse_readonly()
+        with self._upkeep.held_off() as is_ours:
+            if not is_ours:
+                yield None
+                return
+            self._writer.reserve_ids()  # a writer has a slot, and a store with one has its block size
+            load = Load(self.index, lambda: self._store.write(slots.reserve_block), self._writer.known)
+            try:
+                yield load
+            finally:
+                load.flush()
+        self._writer.rise_above(load.last_id)
 
     def flush(self) -> None:
         """Commit, and run maintenance to the end."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from ctxmem import changes, codec
 from ctxmem.store import Batch, Snapshot, Store
@@ -96,6 +97,21 @@ class Upkeep:
             if done:
                 self.failure = None
             return done
+
+    @contextmanager
+    def held_off(self) -> Iterator[bool]:
+        """Keep everyone from maintenance inside the `with`, what is left lying swept; False when another has it."""
+        with self._lock:
+            self._stop()
+            if not self._store.take_maintenance():
+                yield False
+                return
+            try:
+                for _ in self._steps():
+                    pass
+                yield True
+            finally:
+                self._store.release_maintenance()
 
     def give_way(self) -> None:
         """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""

@@ -123,6 +123,15 @@ class Writer:
                     slot.extended(block)
             return slot
 
+    def known(self, key: bytes, digest: bytes) -> int | None:
+        """The segment that a key names, queued or committed, or None.
+
+        Raises:
+            KeyConflict: it holds other content.
+        """
+        with self._lock:
+            return self._known(key, digest)
+
     def _known(self, key: bytes, digest: bytes) -> int | None:
         """The segment that a key names, queued or committed; the caller holds the queue's lock."""
         item = self._queue.by_key(key)

@@ -1,0 +1,69 @@
+"""Write many records as whole blocks, past the queue: what `add_many` does with tens of thousands of them.
+
+I1. A block is reserved for the load alone: appends of other threads go on meanwhile in the writer's own.
+I2. A block's records are found, and on disk, when it is full, or `finish` returns; a crash leaves nothing of it before.
+I3. Maintenance is held off for the whole load: one process at a time seals or merges.
+"""
+
+from collections.abc import Callable
+
+from ctxmem import codec, forward, names
+from ctxmem.errors import KeyConflict
+from ctxmem.index import Index
+from ctxmem.segment import Record
+from ctxmem.store import Batch
+
+Known = Callable[[bytes, bytes], "int | None"]  # (key's stored name, digest) -> id of the segment it names already
+
+
+class Load:
+    """One load; made by `Log.bulk`. Not safe from several threads."""
+
+    def __init__(self, index: Index, reserve: Callable[[], tuple[int, int]], known: Known) -> None:
+        self._bulk = index.bulk()
+        self._reserve = reserve
+        self._known = known
+        self._next_id = 0
+        self._stop = 0  # one past the block that is being filled; equal to the next id: none is
+        self._keys: dict[bytes, tuple[int, bytes]] = {}  # of what is not flushed yet: stored name -> id, digest
+        self.last_id = -1
+
+    def add(self, record: Record, key: str | None = None) -> int:
+        """Take one record and return its id, or that of the segment its key names. On disk once in a block.
+
+        Raises:
+            BadInput: the record holds a value that cannot be stored. KeyConflict: the key names other content.
+        """
+        packed = codec.pack_record(record)
+        name = None if key is None else names.key_name(record.session, key)
+        digest = b"" if key is None else codec.content_digest(record)
+        if name is not None and (found := self._find(name, digest)) is not None:
+            return found
+        if self._next_id == self._stop:
+            self._next_id, self._stop = self._reserve()
+        segment_id = self.last_id = self._next_id
+        self._next_id += 1
+        if name is not None:
+            self._keys[name] = segment_id, digest
+        if self._bulk.add(segment_id, forward.of_record(record), packed):
+            self.flush()
+        return segment_id
+
+    def _find(self, name: bytes, digest: bytes) -> int | None:
+        if name not in self._keys:
+            return self._known(name, digest)
+        segment_id, known_digest = self._keys[name]
+        if known_digest != digest:
+            raise KeyConflict(f"this key names segment {segment_id}, which holds other content", segment_id)
+        return segment_id
+
+    def flush(self) -> None:
+        """Publish what was added; on disk when this returns."""
+        keys, self._keys = self._keys, {}
+
+        def also(batch: Batch) -> None:
+            for name, (segment_id, digest) in keys.items():
+                names.put_key(batch, name, segment_id, digest)
+
+        self._bulk.flush(also)
+        self._next_id = self._stop

@@ -275,6 +275,20 @@ class WorkingSet:
         ids: list[int] = segments["id"][rows & (segments["form"] != GONE)].tolist()
         return ids
 
+    def members(self, groups: Iterable[int]) -> dict[int, list[int]]:
+        """Return the ids of the segments of each of many groups, in order; O(segments shown), once for all."""
+        wanted = list(groups)
+        segments = self.segments
+        rows = np.array([self._group_rows[group] for group in wanted], np.int64)
+        mask = np.zeros(len(self.groups), bool)
+        mask[rows] = True
+        held = np.flatnonzero(mask[segments["group"]] & (segments["form"] != GONE))
+        held = held[np.argsort(segments["group"][held], kind="stable")]
+        owners, ids = segments["group"][held], segments["id"][held].tolist()
+        starts = owners.searchsorted(rows).tolist()
+        stops = owners.searchsorted(rows, side="right").tolist()
+        return {group: ids[start:stop] for group, start, stop in zip(wanted, starts, stops, strict=True)}
+
     def group_of(self, segment_id: int) -> int:
         """Return the id of the group that holds a shown segment; `KeyError` where it is not shown."""
         return int(self.groups["id"][self.segments["group"][self._segment_rows[segment_id]]])

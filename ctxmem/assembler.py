@@ -4,7 +4,6 @@ I1. If a turn raises, nothing has happened: the state, the view and the store ar
 I2. A turn whose caller was cancelled is settled before anything else happens: it took place, or it did not.
 """
 
-import asyncio
 import threading
 from typing import Any
 
@@ -39,6 +38,8 @@ class Assembler:
 
     async def aassemble(self, choices: dict[str, Any], reach: set[int] | None) -> Prompt:
         """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
+        import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; who calls this has it loaded
+
         while not self.lock.acquire(blocking=False):  # noqa: ASYNC110 - threads take turns too
             await asyncio.sleep(_POLL_S)
         try:

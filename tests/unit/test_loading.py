@@ -31,7 +31,7 @@ def test_every_item_is_found_in_order(tmp_path, small, n):
         assert [memory.get(i).text for i in ids] == [item["text"] for item in items(n)]
         assert all(memory.get(i).tokens > 0 for i in ids)
         if n:
-            assert {h.segment.id for h in memory.search("delta", limit=5000)} == {
+            assert {h.segment.id for h in memory.search("+delta", limit=5000)} == {
                 i for k, i in enumerate(ids) if k % 7 == 3
             }
             assert memory.add("afterwards").id > ids[-1]

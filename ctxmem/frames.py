@@ -1,4 +1,4 @@
-"""Sealed records: about 16 KB of consecutive ones compressed together, under the id of the first.
+"""Sealed records: consecutive ones compressed together, about as many as fill two pages of LMDB, under the id of the first.
 
 I1. A frame holds consecutive ids, all of them: the id it is stored under and a count say which.
 I2. Frames do not overlap, so the frame of an id is the last one that does not start after it.
@@ -17,6 +17,8 @@ from ctxmem.errors import CorruptSegment, FormatMismatch
 from ctxmem.store import Snapshot
 
 FRAME_BYTES = 16 << 10  # 12.2 MB where single records with a dictionary took 20.4 (design, section 3)
+_FRAME_MOST_BYTES = 64 << 10  # to be unpacked for one record
+_FULL_BYTES = 8_192 - 20  # two pages less LMDB's header and the checksum: at 16 KB a frame, rounding took a third more
 
 # On disk: never renumber.
 FRAME_VERSION = 1
@@ -41,19 +43,36 @@ def build(pairs: Iterable[tuple[int, bytes]], codec: Codec) -> list[tuple[bytes,
 
 
 def pack(pairs: Iterable[tuple[int, bytes]], codec: Codec) -> Iterator[tuple[bytes, bytes]]:
-    """Frames of ascending (id, packed record): a new one where the ids leave a gap (I1) or 16 KB are full."""
-    first, size, records = 0, 0, list[bytes]()
+    """Frames of ascending (id, packed record): a new one where the ids leave a gap (I1) or two pages are full."""
+    first, size, records, room = 0, 0, list[bytes](), FRAME_BYTES
     for segment_id, packed in pairs:
         has_gap = segment_id != first + len(records)
-        if records and (has_gap or size + len(packed) > FRAME_BYTES or len(records) == _COUNT_MOST):
-            yield _ID.pack(first), _frame(records, codec)
-            records, size = [], 0
+        while records and (has_gap or size + len(packed) > room or len(records) == _COUNT_MOST):
+            count, value = _fitting(records, codec)
+            yield _ID.pack(first), value
+            if not has_gap:
+                raw = sum(map(len, records[:count]))
+                room = min(max(int(raw * 0.98 * _FULL_BYTES / len(value)), FRAME_BYTES), _FRAME_MOST_BYTES)
+            first, records = first + count, records[count:]
+            size = sum(map(len, records))
         if not records:
             first = segment_id
         records.append(packed)
         size += len(packed)
-    if records:
-        yield _ID.pack(first), _frame(records, codec)
+    while records:
+        count, value = _fitting(records, codec)
+        yield _ID.pack(first), value
+        first, records = first + count, records[count:]
+
+
+def _fitting(records: list[bytes], codec: Codec) -> tuple[int, bytes]:
+    """The frame of as many of the first records as fill two pages, and their number; at least one, however large."""
+    count = len(records)
+    value = _frame(records, codec)
+    while len(value) > _FULL_BYTES and count > 1:
+        count = max(1, min(count - 1, int(count * 0.98 * _FULL_BYTES / len(value))))
+        value = _frame(records[:count], codec)
+    return count, value
 
 
 def _frame(records: list[bytes], codec: Codec) -> bytes:

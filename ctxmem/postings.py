@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHARED = 16  # On disk: a term with fewer postings stands in a shared page.
-PAGE_BYTES = 1_900  # two pages of terms fit one page of LMDB
+PAGE_BYTES = 2_010  # less the first term: two pages of terms fit one page of LMDB
 
 _OWN = b"\x01"  # On disk: never renumber.
 _PAGE = b"\x02"  # On disk: never renumber.
@@ -249,7 +249,7 @@ class TermWriter:
             yield own_key(self._serial, terms[rank]), value
 
     def pages(self) -> list[Entry]:
-        """Return the pages of all rare terms added, each about `PAGE_BYTES`; nothing can be added after it."""
+        """Return the pages of all rare terms added, each up to `PAGE_BYTES`; nothing can be added after it."""
         self._fill_pages(to_the_end=True)
         return self._pages
 
@@ -262,7 +262,7 @@ class TermWriter:
         bounds = (sizes + (3 if self._with_impacts else 2) * ends).tolist()
         start, first, used = 0, 0, 0
         while start < len(bounds) and (to_the_end or bounds[-1] - used > PAGE_BYTES):
-            stop = max(bisect_left(bounds, used + PAGE_BYTES), start + 1)
+            stop = max(bisect_left(bounds, used + PAGE_BYTES - len(self._terms[start])), start + 1)
             end = int(ends[stop - 1])
             page = Page(self._terms[start:stop], self._counts[start:stop], offsets[first:end], impacts[first:end])
             self._pages.append((page_key(self._serial, page.terms[0]), encode_page(page)))

@@ -20,6 +20,7 @@ from ctxmem.store import Batch, Store
 Also: TypeAlias = Callable[[Batch], None]
 
 STEP_SEGMENTS = 128
+_BULK_BYTES = 4 << 20  # packed records that wait for their frames
 _PIECE = 4_096  # postings that one step sorts out
 
 
@@ -45,7 +46,14 @@ def seal(
 
 
 def _bodies(store: Store, codec: Codec, first: int, stop: int) -> Iterator[Put | None]:
-    """Yield the frames of what the log holds of `[first, stop)`, and None where a step may end."""
+    """Yield the frames of what the log holds of `[first, stop)`, and None after each, where a step may end."""
+    for key, value in frames.pack(_logged(store, codec, first, stop), codec):
+        yield "frames", key, value
+        yield None
+
+
+def _logged(store: Store, codec: Codec, first: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the packed records of the log, read a frame's worth at a time."""
     start, end = frames.key(first), frames.key(stop)
     while True:
         pairs, n_bytes = [], 0
@@ -57,9 +65,8 @@ def _bodies(store: Store, codec: Codec, first: int, stop: int) -> Iterator[Put |
                     break
         if not pairs:
             return
-        for key, value in frames.build(pairs, codec):
-            yield "frames", key, value
-        yield None
+        for segment_id, stored in pairs:
+            yield segment_id, codec.load(stored)
         start = frames.key(pairs[-1][0] + 1)
 
 
@@ -85,7 +92,7 @@ class Bulk:
         self._n_bytes = 0
 
     def add(self, segment_id: int, forward: Forward, packed: bytes) -> bool:
-        """Take one segment: its forward record and its body as `codec.pack_record` makes it; disk once in 64 KB.
+        """Take one segment: its forward record and its body as `codec.pack_record` makes it; disk once in 4 MB.
 
         Ids rise. Returns whether the block is full: `flush` then, before the next.
         """
@@ -97,7 +104,7 @@ class Bulk:
         self._builder.add(segment_id, forward)
         self._packed.append((segment_id, packed))
         self._n_bytes += len(packed)
-        if self._n_bytes >= 16 * frames.FRAME_BYTES:
+        if self._n_bytes >= _BULK_BYTES:
             self._write_frames()
         return (segment_id + 1) % self._block_segments == 0
 

@@ -1,4 +1,4 @@
-"""Sealed records: consecutive ones compressed together, about as many as fill two pages of LMDB, under the id of the first.
+"""Sealed records: as many consecutive ones as fill two pages are compressed together, under the id of the first.
 
 I1. A frame holds consecutive ids, all of them: the id it is stored under and a count say which.
 I2. Frames do not overlap, so the frame of an id is the last one that does not start after it.

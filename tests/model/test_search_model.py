@@ -8,10 +8,11 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ctxmem import changes, codec, facets, forward, frames, marks
+from ctxmem import changes, codec, facets, forward, frames, marks, ranking
 from ctxmem.codec import Codec
 from ctxmem.errors import BadQuery
 from ctxmem.index import Index
@@ -125,8 +126,10 @@ class Rig:
 
 
 class SearchMachine(RuleBasedStateMachine):
-    @initialize()
-    def start(self):
+    @initialize(thin=st.sampled_from([0, 10, 4_096]))
+    def start(self, thin):
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(ranking, "THIN", thin)
         self.folder = tempfile.TemporaryDirectory()
         self.rig = Rig(Path(self.folder.name) / "store")
         self.other = Index(self.rig.store, OPTIONS, self.rig.codec, self.rig.read)  # what another process sees
@@ -244,6 +247,7 @@ class SearchMachine(RuleBasedStateMachine):
             self.other.close()
             self.rig.close()
             self.folder.cleanup()
+            self.patch.undo()
 
 
 TestSearch = SearchMachine.TestCase

@@ -33,21 +33,7 @@ class Library:
         """
         if record is None:
             record = self._log.get(segment_id)
-        return Segment(
-            id=segment_id,
-            session=self._log.session_name(record.session),
-            kind=record.kind,
-            role=record.role,
-            text=record.text,
-            message=record.message,
-            group=record.group if record.group >= 0 else segment_id,
-            calls=record.calls,
-            tokens=record.tokens,
-            at=record.at,
-            refs=record.refs,
-            pinned=record.pinned,
-            facets=record.facets,
-        )
+        return _segment(segment_id, record, self._log.session_name(record.session))
 
     def search(self, query: str, sessions: Collection[str] | None = None, **wanted: Any) -> list[Hit]:
         """Search as `search_numbers`, sessions by name; names that no session has are left out."""
@@ -88,8 +74,9 @@ class Library:
             parse(query), limit=limit, sessions=sessions, exclude=exclude, explain=explain, **conditions
         )
         records = self._log.get_many([s.id for s in found])
+        named = {number: self._log.session_name(number) for number in {record.session for record in records}}
         return [
-            Hit(self.segment(s.id, record), s.score, dict(s.parts or {}), s.partial)
+            Hit(_segment(s.id, record, named[record.session]), s.score, s.parts, s.partial)
             for s, record in zip(found, records, strict=True)
         ]
 
@@ -97,3 +84,21 @@ class Library:
         """Return the numbers of the sessions that exist among `names`."""
         found = (self._log.session(inputs.short(n, "session"), create=False) for n in names)
         return {n for n in found if n is not None}
+
+
+def _segment(segment_id: int, record: Record, session: str | None) -> Segment:
+    return Segment(
+        id=segment_id,
+        session=session,
+        kind=record.kind,
+        role=record.role,
+        text=record.text,
+        message=record.message,
+        group=record.group if record.group >= 0 else segment_id,
+        calls=record.calls,
+        tokens=record.tokens,
+        at=record.at,
+        refs=record.refs,
+        pinned=record.pinned,
+        facets=record.facets,
+    )

@@ -218,8 +218,11 @@ class Log:
         """Records in the order asked for; cheaper than one by one where they are neighbours. Raises as `get`."""
         wanted = list(segment_ids)
         records = self._reader.get_many(wanted)
+        is_marked, any_waits = self._reader.marks.has, self._writer.queued > 0
         for segment_id, record in zip(wanted, records, strict=True):
-            record.pinned = self.is_pinned(segment_id)
+            waits = any_waits and self._writer.waiting(segment_id) is not None
+            if not waits:  # what waits has no mark yet, and says itself
+                record.pinned = is_marked(marks.PINNED, segment_id)
         return records
 
     def is_pinned(self, segment_id: int) -> bool:

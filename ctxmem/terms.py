@@ -14,6 +14,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from operator import add
 
@@ -96,10 +97,6 @@ _CONTRACTION = re.compile(r"'(?:s|ll|d|re|ve|m)$")
 _HYPHEN = re.compile(r"(?<=[^\W\d])-(?=[^\W\d])")
 _LETTERS_DIGITS = re.compile(r"([a-z]{3,})\d+$")
 _NUMBER = re.compile(r"\d[\d.,:]*$")
-_SPACELESS = re.compile(f"[{_JOINED}]")
-_RUNS = re.compile(rf"[{_JOINED}]+|[^\W_{_JOINED}]+")
-_PLAIN = re.compile(rf"[{_JOINED}]|(?:(?![{_JOINED}]){_WORD})+")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _STRIPPED = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f]")
 _LATIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i", "ŋ": "n"}
@@ -112,6 +109,27 @@ _MONTHS = (
 
 _stemmer = Stemmer.Stemmer("english", 0)
 _stemming = threading.Lock()  # a Stemmer object must not be used by two threads at once
+
+
+# Compiled at first use: sets that reach beyond the basic plane take 2-3 ms each, and `import ctxmem` must stay cheap.
+@cache
+def _joined() -> re.Pattern[str]:
+    return re.compile(f"[{_JOINED}]")
+
+
+@cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(rf"[{_JOINED}]+|[^\W_{_JOINED}]+")
+
+
+@cache
+def _plain() -> re.Pattern[str]:
+    return re.compile(rf"[{_JOINED}]|(?:(?![{_JOINED}]){_WORD})+")
+
+
+@cache
+def _han() -> re.Pattern[str]:
+    return re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 def analyse(text: str) -> list[tuple[str, int]]:
@@ -219,7 +237,7 @@ def plain(text: str) -> str:
     >>> plain("To be, or not to be!")
     ' to be or not to be '
     """
-    return f" {' '.join(_PLAIN.findall(_fold(text.replace('_', ' '))))} "
+    return f" {' '.join(_plain().findall(_fold(text.replace('_', ' '))))} "
 
 
 def fold(word: str) -> str:
@@ -281,7 +299,7 @@ def _terms(token: str) -> tuple[str, ...]:
     if token.isalpha() and token.isascii() and len(token) <= TERM_BYTES and (token.islower() or token.istitle()):
         word = token.lower()
         return () if word in STOP_WORDS else (stem(word),)
-    if _SPACELESS.search(token) is not None:
+    if _joined().search(token) is not None:
         return tuple(_spaceless(_fold(token)))
     return tuple(dict.fromkeys(_compound(token)))
 
@@ -350,14 +368,14 @@ def _part(part: str) -> Iterator[str]:
 
 def _spaceless(folded: str) -> Iterator[str]:
     """Yield the words of a token that holds a script written without spaces, and that script in pairs of characters."""
-    for run in _RUNS.findall(folded):
-        if _SPACELESS.match(run) is None:
+    for run in _runs().findall(folded):
+        if _joined().match(run) is None:
             yield from _word(run)
         elif len(run) == 1:
             yield run
         else:
             yield from map(add, run, run[1:])
-            yield from _HAN.findall(run)
+            yield from _han().findall(run)
 
 
 def _fold(word: str) -> str:

@@ -41,7 +41,7 @@ FLOORS: list[list[str]] = [
     ["index"],
     ["log"],
     # what callers hold
-    ["library", "session"],
+    ["library", "loading", "session"],
     ["appending", "assembly", "calibrating", "wayback"],
     ["assembler", "choices", "history", "surgery"],
     ["context"],

@@ -114,25 +114,11 @@ class Sessions:
         groups = self.starts.searchsorted(self._places(offsets).astype(np.uint32), side="right") - 1
         return self.numbers.take(groups).astype(np.int64)
 
-    def window(self, offsets: Array, reach: int) -> tuple[Int64s, Int64s]:
-        """Return the segments around each one in its session, and its session's number.
-
-        int64[n, 2 reach + 1] of offsets, from -reach to +reach, the segment itself in the middle, -1 where the session
-        has none in this run. Segments of session 0, which is none, stand alone.
-        """
+    def bounds(self, offsets: Array) -> tuple[Int64s, Array, Array, Array]:
+        """Return each segment's place in order of session, where its session starts and stops there, and its number."""
         places = self._places(offsets)
-        groups = self.starts.searchsorted(places.astype(np.uint32), side="right") - 1
-        low, high = self.starts.take(groups), self.starts.take(groups + 1)
-        sessions = self.numbers.take(groups).astype(np.int64)
-        wanted = places[:, None] + np.arange(-reach, reach + 1)
-        outside = (wanted < low[:, None]) | (wanted >= high[:, None])
-        found = wanted if self.order is None else self.order.take(wanted, mode="clip").astype(np.int64)
-        found[outside] = -1
-        alone = (sessions == 0).nonzero()[0]
-        if len(alone):
-            found[alone] = -1
-            found[alone, reach] = offsets[alone]
-        return found, sessions
+        groups = self.starts.searchsorted(places.astype(np.uint32), side="right")
+        return places, self.starts.take(groups - 1), self.starts.take(groups), self.numbers.take(groups - 1)
 
     def ends(self, wanted: Array, reach: int) -> tuple[Int64s, Int64s]:
         """Return the first and the last `reach` segments of each session: two int64[w, reach] of offsets, -1: none.

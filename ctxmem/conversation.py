@@ -43,11 +43,7 @@ def slices(scopes: Sequence[Scope], ids: Int64s) -> list[tuple[Scope, slice]]:
 
 def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s) -> Rows:
     """Return the rows for a pool of ascending ids; scopes are in order of their first id."""
-    windows = np.empty((len(pool), 2 * _REACH + 1), np.int64)
-    sessions = np.empty(len(pool), np.int64)
-    for scope, part in slices(scopes, pool):
-        found, sessions[part] = scope.sessions().window(pool[part] - scope.part.first, _REACH)
-        windows[part] = np.where(found >= 0, found + scope.part.first, -1)
+    windows, sessions = _windows(scopes, pool)
     _bridge(scopes, windows, sessions)
     middle = windows[:, _MIDDLE]
     ids, places = np.unique(middle, return_index=True)
@@ -61,6 +57,33 @@ def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s) -> Rows:
     for scope, part in slices(scopes, ids):
         own[part] = scope.own_impacts(ranked, (ids[part] - scope.part.first).astype(np.uint16))
     return Rows(ids, own, neighbours, sessions[row])
+
+
+def _windows(scopes: Sequence[Scope], pool: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the ids around each one of the pool in its session, from -reach to +reach, and its session's number.
+
+    -1 where the session has none in that part. Segments of session 0, which is none, stand alone.
+    """
+    places, low, high, sessions = np.empty((4, len(pool)), np.int64)
+    ordered = []
+    shift = np.empty(len(pool), np.int64)
+    for scope, part in slices(scopes, pool):
+        grouped, first = scope.sessions(), scope.part.first
+        places[part], low[part], high[part], sessions[part] = grouped.bounds(pool[part] - first)
+        shift[part] = first
+        if grouped.order is not None:
+            ordered.append((grouped.order, part))
+    wanted = places[:, None] + np.arange(-_REACH, _REACH + 1)
+    outside = (wanted < low[:, None]) | (wanted >= high[:, None])
+    for order, part in ordered:
+        wanted[part] = order.take(wanted[part], mode="clip")
+    wanted += shift[:, None]
+    wanted[outside] = -1
+    alone = (sessions == 0).nonzero()[0]
+    if len(alone):
+        wanted[alone] = -1
+        wanted[alone, _REACH] = pool[alone]
+    return wanted, sessions
 
 
 def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:

@@ -9,6 +9,7 @@ Does not know: the store, how a text is kept (`read_texts` is given).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ VERIFIED = 2_000  # candidates of a phrase that are read at most
 _READ = 64  # texts read at a time
 _DAY_S = 86_400.0
 _ID = 0xFFFFFFFF
+_NO_PARTS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,10 @@ def search(
 
 
 def _hits(found: Candidates, *, explain: bool) -> Iterator[Scored]:
-    parts = {name: values.tolist() for name, values in found.parts.items()} if explain else {}
-    for row, (segment_id, score) in enumerate(zip(found.ids.tolist(), found.scores.tolist(), strict=True)):
-        yield Scored(segment_id, score, {name: values[row] for name, values in parts.items()}, found.partial)
+    names = tuple(found.parts) if explain else ()
+    rows = zip(*(found.parts[name].tolist() for name in names), strict=True) if names else repeat(())
+    for segment_id, score, row in zip(found.ids.tolist(), found.scores.tolist(), rows, strict=False):
+        yield Scored(segment_id, score, dict(zip(names, row, strict=True)) if names else _NO_PARTS, found.partial)
 
 
 def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:

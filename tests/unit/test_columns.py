@@ -36,12 +36,12 @@ def check(found, drawn, reach):
     if not len(offsets):
         assert len(found.numbers) == 0
         return
-    window, numbers = found.window(offsets, reach)
+    places, low, high, numbers = found.bounds(offsets)
     assert numbers.tolist() == found.number_at(offsets).tolist() == [drawn[offset] for offset in sorted(drawn)]
-    for row, offset in zip(window.tolist(), sorted(drawn), strict=True):
-        same = [other for other in sorted(drawn) if drawn[other] == drawn[offset]] if drawn[offset] else [offset]
-        place = same.index(offset)
-        assert row == [same[place + step] if 0 <= place + step < len(same) else -1 for step in range(-reach, reach + 1)]
+    order = list(range(len(offsets))) if found.order is None else found.order.tolist()
+    for place, start, stop, offset in zip(places.tolist(), low.tolist(), high.tolist(), sorted(drawn), strict=True):
+        assert order[place] == offset
+        assert order[start:stop] == [other for other in sorted(drawn) if drawn[other] == drawn[offset]]
     for session in range(6):
         same = [offset for offset in sorted(drawn) if drawn[offset] == session]
         assert found.of(session).tolist() == same

@@ -240,7 +240,7 @@ WORKLOADS = {each.__name__: each for each in (append, busy, assemble, recount, c
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; all unless given")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         about = {**machine(), "flush_ms": flush_ms(Path(folder))}
         figures = [each for name in chosen.workloads or WORKLOADS for each in WORKLOADS[name](Path(folder))]

@@ -76,13 +76,14 @@ class Pending:
         """Make the prepared turn the session's."""
         session = self.session
         session.state, session.staged, session.row = self.state, None, self.row
+        session.laid_out_newest = -1
         session.sent = self.sent
         session.appended_tokens = 0
 
     def abandon(self) -> None:
         """Undo the preparation: nothing of it was committed. A recalled segment stays, as any append does."""
         session = self.session
-        session.staged = None
+        session.staged, session.laid_out_newest = None, -1
         session.view.invalidate()
         if self.recalled is not None and self.recalled[0] > session.state.last_id:
             session.admit(*self.recalled)
@@ -291,6 +292,7 @@ def _lay_out(
     sent = Sent(layout, len(layout.entries), layout.tokens, state.epoch)
     wire = join(view, sent, units, n_stable)
     prompt = build(turn, wire, layout, model=target.model, tools=target.tools, collected=collected)
+    session.laid_out_newest = state.last_id
     return Pending(session, state, row, turn, prompt, sent, units, n_stable, state.version, collected, recalled)
 
 

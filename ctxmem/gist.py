@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MAX_CHARS: Final = 20_000  # of one text that are looked at: the head and, of a longer one, the tail
-MAX_RECORDS: Final = 200
+MAX_CHARS: Final = 64_000  # of one text that are looked at: the head and, of a longer one, the tail
+MAX_RECORDS: Final = 1_000
 MAX_VALUE_CHARS: Final = 60
 MAX_WORD_CHARS: Final = 120
 
@@ -20,7 +20,8 @@ _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f
 # A name may hold a colon before a digit or a slash only: a time, a port, a URL, but not `grep`'s `file:text`.
 _WORD = re.compile(r"[A-Za-z0-9_./#@$\-]+(?::[\d/][A-Za-z0-9_./#@$\-]*)*")
 _TELLING = re.compile(r"[\d_/.@]|[a-z][A-Z]")
-_KEY = re.compile(r"[A-Za-z_][\w.\-]*=|\\[nt]")  # of a record, so that its names are the values; and JSON's own escapes
+# Keys, so that the names of a record are its values; and JSON's own escapes.
+_KEY = re.compile(r"[A-Za-z_][\w.\-]*=|\"[\w.\-]+\":|\\[nt]")
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning)|error TS\d+|exit (?:code|status) [1-9]\d*|[Cc]ommand not found|[Nn]o such file or directory|[Pp]ermission denied)\b")
 
 
@@ -52,7 +53,7 @@ def records(text: str) -> list[str]:
     ['src/app.py']
     """
     start = text.lstrip()[:1]
-    if start in ("{", "[") and len(text) <= 4 * MAX_CHARS:
+    if start in ("{", "[") and len(text) <= 2 * MAX_CHARS:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

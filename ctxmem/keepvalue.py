@@ -31,14 +31,14 @@ def keep_values(
     turn: Array,
     tokens: Array,
     *,
-    half_life_turns: float = HALF_LIFE_TURNS,
-    size_exponent: float = SIZE_EXPONENT,
+    half_life_turns: float,
+    size_exponent: float,
 ) -> Array:
     """Return int64[n] in 1/4096 bits, higher = keep; all arrays of one length, weight and importance above 0.
 
     >>> one, eight = np.ones(1), np.array([8])
-    >>> keep_values(one, one, np.zeros(1), eight, one, half_life_turns=8).tolist()
-    [4096]
+    >>> keep_values(one, one, np.zeros(1), eight, eight, half_life_turns=8, size_exponent=0.5).tolist()
+    [-2048]
     """
     worth = np.log2(weight * importance * (1.0 + hits))
     worth += turn / half_life_turns

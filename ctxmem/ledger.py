@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ctxmem.abridge import CALL_WEIGHT, HEADING_TOKENS, LEAST_SHARE, Count, Line, Note, abridge, room_of_next
-from ctxmem.gist import arguments_text, error_name, escaped, records, words_of
+from ctxmem.gist import MAX_CHARS, arguments_text, error_name, escaped, records, words_of
 from ctxmem.segment import Record
 from ctxmem.stubs import FORGOTTEN
 
@@ -26,7 +26,8 @@ USER_CHARS: Final = 200  # quoted of a user message
 SAID_CHARS: Final = 60  # quoted of an answer without a call
 ARGUMENT_CHARS: Final = 200
 CONTINUED_TOKENS: Final = 16
-MERGED_SHARE: Final = 0.75  # of what is free in the bound, for a piece made of two
+_TRIES: Final = 6
+MERGED_SHARE: Final = 0.90  # of what is free in the bound, for a piece made of two
 
 
 def line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
@@ -44,7 +45,7 @@ def line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
             for call in record.calls:
                 heads.append(f"{escaped(call.name)} {arguments_text(call.arguments, ARGUMENT_CHARS)}")
                 doings[escaped(call.name)] = doings.get(escaped(call.name), 0) + 1
-                words = words_of(arguments_text(call.arguments, 20_000))
+                words = words_of(arguments_text(call.arguments, MAX_CHARS))
                 notes += [Note(segment_id, word, 1 + CALL_WEIGHT) for word in words]
         else:
             limit, verb = (USER_CHARS, "user said") if record.role == "user" else (SAID_CHARS, "said")
@@ -173,8 +174,14 @@ def _tokens(lines: Iterable[Line], count: Count) -> int:
 def _sealed(lines: Sequence[Line], n_groups: int, room: float, count: Count, others: Iterable[Piece]) -> Piece:
     """Abridge lines to the room; what the other pieces name already is not named again."""
     seen = {word for piece in others for word in words_of(piece.text())}
-    made = abridge(lines, int(room), count, seen)
-    return Piece(made, n_groups, _tokens(made, count))
+    aim = room
+    for _ in range(_TRIES if room > 0 else 0):
+        made = abridge(lines, int(aim), count, seen)
+        tokens = _tokens(made, count)
+        if tokens <= room:
+            return Piece(made, n_groups, tokens)
+        aim *= 0.95 * room / tokens  # the choice goes by estimates
+    return Piece((), n_groups, 0)
 
 
 def _merged(pieces: Sequence[Piece], at: int, bound_tokens: int, count: Count) -> Piece:

@@ -61,7 +61,7 @@ class Policy:
     ceiling: int = 200_000
     keep_recent: int = 8
     restore_turns: int = 8
-    ledger_share: float = 0.20
-    ledger_tokens: int = 4_000
+    ledger_share: float = 0.30
+    ledger_tokens: int = 6_000
     recall_tokens: int | None = None
     cache_ttl_s: float | None = None

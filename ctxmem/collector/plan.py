@@ -32,7 +32,7 @@ from ctxmem.collector.shorten import shorten
 from ctxmem.collector.sweep import Swept, sweep
 from ctxmem.errors import WindowOverflow
 from ctxmem.growable import Array
-from ctxmem.keepvalue import RESULT_WEIGHT, USER_WEIGHT, keep_values
+from ctxmem.keepvalue import HALF_LIFE_TURNS, RESULT_WEIGHT, SIZE_EXPONENT, USER_WEIGHT, keep_values
 from ctxmem.options import Policy
 from ctxmem.working import FULL, GONE, STUB, USER, WorkingSet
 
@@ -152,13 +152,19 @@ def _decide(working: WorkingSet, kept: _Kept, marked: Marked, sizes: _Sizes) -> 
     saved, is_garbage = _cuts(working)
     result_weight = np.where(groups["image_tokens"] * 2 > groups["result_tokens"], RESULT_WEIGHT / 4, RESULT_WEIGHT)
     turn, hits = groups["turn"], groups["hits"]
-    cut = keep_values(weight * result_weight, importance, hits, turn, saved + STUB_TOKENS)
-    drop = keep_values(weight, importance, hits, turn, tokens - saved)
+    cut = _values(weight * result_weight, importance, hits, turn, saved + STUB_TOKENS)
+    drop = _values(weight, importance, hits, turn, tokens - saved)
     scores = drop.copy()
     cut[is_garbage] -= LAST
     drop[is_small_user] += LAST
     swept = sweep(cut, saved, drop, tokens, is_root, int(tokens.sum()) - sizes.goal_tokens)
     return _written(working, kept, marked, swept, (scores, saved, is_garbage, is_small_user))
+
+
+def _values(weight: Array, importance: Array, hits: Array, turn: Array, tokens: Array) -> Array:
+    return keep_values(
+        weight, importance, hits, turn, tokens, half_life_turns=HALF_LIFE_TURNS, size_exponent=SIZE_EXPONENT
+    )
 
 
 def _small_users(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array:

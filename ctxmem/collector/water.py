@@ -1,33 +1,49 @@
 """Water marks: when a collection starts, and how far down it frees. Pure arithmetic on tokens and prices."""
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ctxmem.options import Policy
 
 
 class Marks(NamedTuple):
-    """`high_tokens`: a collection starts above it; `low_tokens`: it frees down to it; `min_reclaim_tokens`: or it is not worth it."""
+    """A collection starts above `high_tokens` and frees down to `low_tokens`; below `min_reclaim_tokens` it is not worth it."""
 
     high_tokens: int
     low_tokens: int
     min_reclaim_tokens: int
 
 
-def marks(budget_tokens: int, policy: Policy, *, turn_tokens: float = 0.0, read_price: float | None = None, write_price: float | None = None) -> Marks:
+LOW_SHARE: Final = 0.55  # of the budget: what a collection frees down to
+HIGH_SHARE: Final = 0.95  # of the budget: no collection starts below it while the cache is warm
+
+
+def marks(
+    budget_tokens: int,
+    policy: Policy,
+    *,
+    turn_tokens: float = 0.0,
+    read_price: float | None = None,
+    write_price: float | None = None,
+) -> Marks:
     """Derive the water marks of the next epoch; fixed until its collection, and journaled with it.
 
     `turn_tokens` is the running mean of tokens appended per turn; the prices are those of a cached read and of a
-    written token over plain input, None where unknown.
+    written token over plain input, None where unknown. Prices alone would start a collection where an epoch of e turns
+    costs least, at low + sqrt(2 a low (w - r) / r); but what is dropped early is worth more than the cheap reads it
+    saves, so that only moves the mark between 0.95 and all of the budget.
+
+    >>> marks(100_000, Policy())
+    Marks(high_tokens=100000, low_tokens=55000, min_reclaim_tokens=10000)
     """
-    low = (policy.low if policy.low is not None else 0.65 if budget_tokens < 8_000 else 0.50) * budget_tokens
+    low = (policy.low if policy.low is not None else LOW_SHARE) * budget_tokens
     least = policy.min_reclaim * budget_tokens
-    high = 0.90 * budget_tokens
+    high = float(budget_tokens)
     if policy.high is not None:
         high = policy.high * budget_tokens
-    elif turn_tokens and read_price and write_price and write_price > read_price:
+    elif turn_tokens > 0 and read_price and write_price and write_price > read_price:
         best = sqrt(2 * turn_tokens * low * (write_price - read_price) / read_price)
-        high = min(high, low + max(least, best))
+        high = min(high, max(HIGH_SHARE * budget_tokens, low + max(least, best)))
     return Marks(int(high), int(low), int(least))
 
 

@@ -116,6 +116,8 @@ def test_rising_above_skips_what_is_left_of_lower_blocks(store):
     take(slot, 1)
     advance(store, slot, 0)
     slot.rise_above(1)
+    assert take(slot, 1) == [2]
+    slot.rise_above(3)
     assert slot.is_used_up
     extend(store, slot)
 
@@ -144,11 +146,14 @@ def test_a_lease_is_for_one_living_owner(store):
     assert holder.take(FIRST_SLOT)
     other = Slot.claim(store, 4)
 
+    def is_held(number):
+        return store.locks.is_held_elsewhere(FIRST_SLOT + number)
+
     with pytest.raises(ContextBusy, match="session 7") as caught:
-        store.write(lambda batch: leases.acquire(batch, other, 7, store.locks.is_held_elsewhere))
+        store.write(lambda batch: leases.acquire(batch, other, 7, is_held))
     assert caught.value.pid
     holder.close()  # the owner dies
-    store.write(lambda batch: leases.acquire(batch, other, 7, store.locks.is_held_elsewhere))
+    store.write(lambda batch: leases.acquire(batch, other, 7, is_held))
 
 
 def test_a_lease_of_an_earlier_epoch_is_dead(store):

@@ -245,7 +245,7 @@ def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Re
 def _collect_if_due(session: Session, state: State, more: int, now: float) -> Collected | None:
     water, load = session.water(state), session.load(state) + more
     waits = session.target.model.thinking_bound and not state.ends_with_user()
-    cold = session.is_cold(now)
+    cold = session.is_cold(now) or (session.row.turn > 0 and session.last_sent().system_id != state.system_id)
     if not collector.is_due(load, session.room(state), water, is_cold=cold, is_thinking_bound=waits):
         return None
     done = collect(session, state, water.low_tokens, more)
@@ -268,7 +268,7 @@ def _lay_out(
     layout = view.layout
     counted = session.total(state) + extra_tokens
     exact = session.is_exact(state)
-    stable = _stable_tokens(session, state, layout)
+    stable, n_stable = _stable(session, state, layout)
     row = _next_row(session, state, counted, now, collections=1 if collected else 0)
     turn = TurnRow(
         turn=row.turn,
@@ -284,12 +284,12 @@ def _lay_out(
         exact=exact,
         counted_tokens=counted,
         stable_prefix_tokens=session.calibration.estimate(stable) if stable else 0,
+        n_stable=n_stable,
         at=now,
         collection=row.collections - 1 if collected else -1,
         extra=extra,
     )
-    n_stable = session.sent.n_entries if stable else 0
-    sent = Sent(layout, len(layout.entries), layout.tokens, state.epoch)
+    sent = Sent.of(layout, state)
     wire = join(view, sent, units, n_stable)
     prompt = build(turn, wire, layout, model=target.model, tools=target.tools, collected=collected)
     session.laid_out_newest = state.last_id
@@ -369,17 +369,18 @@ def summary(done: Collected) -> Collection:
     )
 
 
-def _stable_tokens(session: Session, state: State, layout: Layout) -> int:
-    """Count the tokens that the last prompt began with too; 0 where there was none, or its system or tools differ."""
-    sent = session.sent
-    if session.row.turn == 0 or session.row.is_cold:
-        return 0
+def _stable(session: Session, state: State, layout: Layout) -> tuple[int, int]:
+    """Count what the last prompt began with too, in tokens and entries; nothing where its system or tools differ."""
+    sent = session.last_sent()
+    if session.row.turn == 0 or session.row.is_cold or sent.system_id != state.system_id:
+        return 0, 0
     base = session.target.tools_tokens + state.system_tokens
     if sent.epoch == state.epoch:
-        return base + sent.tokens
-    common = 0
+        return base + sent.tokens, sent.n_entries
+    common, n_common = 0, 0
     for before, now in zip(sent.layout.units[: sent.n_entries], layout.units, strict=False):
         if before is not now and before.parts != now.parts:
             break
         common += now.tokens
-    return base + common
+        n_common += 1
+    return base + common, n_common

@@ -10,7 +10,6 @@ from ctxmem.errors import TurnNotFound
 from ctxmem.prompt import Explanation, Prompt
 from ctxmem.providers import Renderer
 from ctxmem.session import Sent, Session
-from ctxmem.state import State
 from ctxmem.view import View
 from ctxmem.working import FULL
 
@@ -25,23 +24,14 @@ def replay(s: Session, number: int) -> Prompt:
         row = turns.turn(snapshot, s.number, number)
         if row is None:
             raise TurnNotFound(f"session {s.name!r} has no turn {number}; it has {s.row.turn}")
-        stored = turns.epoch(snapshot, s.number, row.epoch)
         tools = turns.tools(snapshot, s.number, row.tools)
-        before = turns.turn(snapshot, s.number, number - 1)
-    state = State.unpack(stored, row.epoch) if stored is not None else State()
-    state.epoch = row.epoch
-    for segment_id in s.log.index.session_ids(s.number, state.last_id):
-        if segment_id > row.newest:
-            break
-        state.admit(segment_id, s.log.get(segment_id))
+    state = s.state_of(row)
     model = models.lookup(row.model, s.options.models)
     view = View(Renderer(row.provider, model), s.reads())
     view.refresh(state)
-    units = [unit for message in row.extra for unit in view.renderer.units(message)]
-    same = before is not None and before.epoch == row.epoch and row.stable_prefix_tokens > 0
     layout = view.layout
-    n_stable = sum(e.segment_id <= before.newest for e in layout.entries) if same and before is not None else 0
-    wire = join(view, Sent(layout, len(layout.entries)), units, n_stable)
+    units = [unit for message in row.extra for unit in view.renderer.units(message)]
+    wire = join(view, Sent.of(layout, state), units, row.n_stable)
     prompt = build(row, wire, layout, model=model, tools=tools)
     forgotten = any(s.log.is_forgotten(i) for i in (*prompt.segments, *prompt.stubs, state.system_id) if i >= 0)
     quoted = any(s.log.is_forgotten(i) for ids in state.quoted.values() for i in ids)

@@ -20,7 +20,7 @@ from ctxmem.segment import Call, Record
 from ctxmem.state import State
 from ctxmem.target import Target
 from ctxmem.tokens import Calibration
-from ctxmem.turns import ContextRow
+from ctxmem.turns import ContextRow, TurnRow
 from ctxmem.view import Layout, Reads, View
 
 CLOSED_TOKENS = 40  # a placeholder result with its framing and id, at most
@@ -29,12 +29,18 @@ _CHUNK = 256  # segments read at once on resume
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the last prompt showed: the first `n_entries` of a layout of an epoch, and their tokens."""
+    """What the last prompt showed: the first `n_entries` of a layout of an epoch, their tokens, the system prompt."""
 
     layout: Layout = field(default_factory=Layout)
     n_entries: int = 0
     tokens: int = 0
     epoch: int = -1
+    system_id: int = -1
+
+    @staticmethod
+    def of(layout: Layout, state: State) -> "Sent":
+        """Take a layout as it is now."""
+        return Sent(layout, len(layout.entries), layout.tokens, state.epoch, state.system_id)
 
 
 class Session:
@@ -50,9 +56,10 @@ class Session:
         self.policy = policy
         self.state = State()
         self.staged: State | None = None
+        self.laid_out_newest = -1  # of the turn that is being committed; -1 where there is none
         self.row = ContextRow(name, target_key(target))
         self.calibration = Calibration(scale=target.model.prior)
-        self.sent = Sent()
+        self.sent: Sent | None = Sent()  # None: not read again yet after a resume
         self.appended_tokens = 0  # since the last turn
         self.view = self._new_view()
 
@@ -80,6 +87,7 @@ class Session:
                 self.state = State.unpack(stored, row.epoch)
             else:
                 self.state.epoch = row.epoch
+            self.sent = None if row.turn else Sent()
             self._calibrate()
             if row.target != target_key(self.target):
                 self._turn_cold()
@@ -87,6 +95,32 @@ class Session:
         for segment_id in self.state.working.segments["id"].tolist():
             self.state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
         self.log.rise_above(self.state.last_id)
+
+    def last_sent(self) -> Sent:
+        """Return what the last prompt showed; after a resume it is laid out again, once, from its turn's row."""
+        if self.sent is None:
+            self.sent = Sent()
+            if not self.row.is_cold:  # else nothing is compared with it
+                with self.log.snapshot() as snapshot:
+                    row = turns.turn(snapshot, self.number, self.row.turn)
+                if row is not None:
+                    state = self.state_of(row)
+                    self.view.refresh(state)
+                    self.sent = Sent.of(self.view.layout, state)
+                    self.view.invalidate()
+        return self.sent
+
+    def state_of(self, row: TurnRow) -> State:
+        """Return the state that a turn was laid out from. O(segments since its epoch began)."""
+        with self.log.snapshot() as snapshot:
+            stored = turns.epoch(snapshot, self.number, row.epoch)
+        state = State.unpack(stored, row.epoch) if stored is not None else State()
+        state.epoch = row.epoch
+        for segment_id in self.log.index.session_ids(self.number, state.last_id):
+            if segment_id > row.newest:
+                break
+            state.admit(segment_id, self.log.get(segment_id))
+        return state
 
     def _admit_after(self, last_id: int) -> None:
         ids = self.log.index.session_ids(self.number, last_id)
@@ -120,6 +154,11 @@ class Session:
 
     # -- growing ------------------------------------------------------------------------------------------------
 
+    @property
+    def sent_newest(self) -> int:
+        """Id of the newest segment of the last prompt, or of the one that is being committed; -1 before the first."""
+        return max(self.row.newest, self.laid_out_newest)
+
     def admit(self, segment_id: int, record: Record) -> None:
         """Take one segment into the prompt, of both states where a turn is being committed."""
         group = record.group if record.group >= 0 else segment_id
@@ -128,10 +167,10 @@ class Session:
         for state in (self.state, self.staged):
             if state is None or segment_id <= state.last_id:
                 continue
-            replaced = record.extra.get(intake.SYSTEM) and state.system_id >= 0
+            is_system = intake.SYSTEM in record.extra and (state.system_id >= 0 or self.sent_newest >= 0)
             state.admit(segment_id, record)
-            is_late = intake.INDEX in record.extra and group <= self.row.newest
-            if replaced or is_late:
+            is_late = intake.INDEX in record.extra and group <= self.sent_newest
+            if is_system or is_late:
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
 
     def waiting(self) -> tuple[Call, ...]:

@@ -59,6 +59,7 @@ class TurnRow:
     exact: bool
     counted_tokens: int
     stable_prefix_tokens: int
+    n_stable: int  # entries of the layout that the last prompt began with too
     at: float
     collection: int = -1
     extra: list[Any] = field(default_factory=list)

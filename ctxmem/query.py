@@ -4,6 +4,7 @@
     +word       must be there          -word       must not be there
     "a phrase"  these words side by side, as written, stop words included
     prefix*     any word that begins so; three characters or more
+    ...?        a question in prose: its quotes, signs and stars are no operators
 
 Invariants:
 I1. A word of the query becomes the terms that `terms.analyse` gives a segment.
@@ -84,10 +85,12 @@ class Query:
         return not (self.should or self.required or self.excluded or self.phrases or self.prefixes)
 
 
-def parse(text: str) -> Query:
+def parse(text: str, *, is_prose: bool = False) -> Query:
     """Return what a query text asks for; the empty `Query` for a text of nothing but white space.
 
-    At most `MAX_TERMS` ranked terms are kept, required ones first, then in the order written.
+    With `is_prose`, or where the text ends with a question mark, no character is an operator: a title in quotes is
+    then looked for like other words, and a hyphen excludes nothing. At most `MAX_TERMS` ranked terms are kept, required
+    ones first, then in the order written.
 
     Raises:
         BadQuery: the text is longer than `MAX_CHARS`, or holds nothing to look for (only stop words, operators or
@@ -95,6 +98,8 @@ def parse(text: str) -> Query:
 
     >>> parse('login +error -debug "disk full" auth*').required
     ('error', 'disk', 'full')
+    >>> parse('Who wrote "Dune"?').required
+    ()
     >>> parse("the").should
     Traceback (most recent call last):
     ...
@@ -104,7 +109,7 @@ def parse(text: str) -> Query:
         raise BadQuery(f"the query has {len(text)} characters, at most {MAX_CHARS} are taken; give distinctive words")
     if not text or text.isspace():
         return Query()
-    return _Parser().read(text)
+    return _Parser().read(text, is_prose=is_prose or text.endswith("?") or text.rstrip().endswith("?"))
 
 
 class _Parser:
@@ -117,8 +122,8 @@ class _Parser:
         self.phrases: dict[Phrase, None] = {}
         self.prefixes: dict[Prefix, None] = {}
 
-    def read(self, text: str) -> Query:
-        if not any(mark in text for mark in '+-"*'):
+    def read(self, text: str, *, is_prose: bool) -> Query:
+        if is_prose or not any(mark in text for mark in '+-"*'):
             self.should = dict.fromkeys(terms.analyse_query(text, MAX_TERMS + 1))
         else:
             for clause in islice(_CLAUSE.finditer(text), MAX_READ):

@@ -77,6 +77,15 @@ def test_a_star_inside_a_word_is_no_prefix():
     assert parse("glob**kwargs").prefixes == ()
 
 
+@pytest.mark.parametrize("text", ['Who wrote "Dune Messiah" -so well*?', 'Who wrote "Dune Messiah" well? \n'])
+def test_a_question_holds_no_operators(text):
+    assert parse(text) == Query(should=("write", "dune", "messiah", "well"))
+
+
+def test_prose_holds_no_operators():
+    assert parse('read "Dune" -again', is_prose=True) == Query(should=("read", "dune"))
+
+
 @pytest.mark.parametrize("text", ["the", "+ - *", '""', "-debug", '"to be or not to be"', "\0", "...", "-auth*"])
 def test_nothing_to_look_for(text):
     with pytest.raises(BadQuery, match="nothing to look for"):

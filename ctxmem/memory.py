@@ -12,7 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import inputs, loading, tokens
+from ctxmem import inputs, loading, tokens, turns
 from ctxmem.context import Context
 from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.intake import SOURCES
@@ -113,10 +113,18 @@ class Memory:
         with self._lock:
             self._check_open()
             known = self._contexts.get(session)
-            if (known is not None and not known.is_closed) or self._log.session(session, create=False) is not None:
+            if (known is not None and not known.is_closed) or self._is_used(session):
                 raise BadInput(f"session {session!r} exists already; fork into a new name")
             self._contexts[session] = made = make()
             return made
+
+    def _is_used(self, session: str) -> bool:
+        """Say whether a session holds anything; a fork that failed leaves but its name."""
+        number = self._log.session(session, create=False)
+        if number is None:
+            return False
+        with self._log.snapshot() as snapshot:
+            return turns.context(snapshot, number) is not None or bool(self._log.index.session_ids(number))
 
     def add(
         self,

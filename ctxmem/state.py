@@ -12,6 +12,8 @@ It does not know providers, the disk or the clock.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ctxmem import intake, tokens
 from ctxmem.abridge import Line
 from ctxmem.errors import FormatMismatch
@@ -29,7 +31,7 @@ class State:
 
     __slots__ = (
         *("calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger", "mean_turn_tokens", "quoted"),
-        *("stripped", "system_id", "system_tokens", "touched", "version", "working"),
+        *("stripped", "systems", "touched", "version", "working"),
     )
 
     def __init__(self) -> None:
@@ -37,8 +39,7 @@ class State:
         self.ledger = Ledger()
         self.calls = Outstanding()
         self.epoch = 0
-        self.system_id = -1
-        self.system_tokens = 0
+        self.systems: list[tuple[int, int]] = []  # id and tokens of every system prompt, the present one last
         self.last_id = -1
         self.hidden = IdSet()  # rewound or dropped: recall does not bring these back
         self.stripped: set[int] = set()  # assistant segments shown without their reasoning
@@ -57,7 +58,7 @@ class State:
         self.last_id = max(self.last_id, segment_id)
         self.version += 1
         if extra.get(intake.SYSTEM):
-            self.system_id, self.system_tokens = segment_id, record.tokens
+            self.systems.append((segment_id, record.tokens))
             return
         group = record.group if record.group >= 0 else segment_id
         if group != segment_id and group not in self.working:
@@ -80,6 +81,16 @@ class State:
         index = record.extra.get(intake.INDEX)
         if index is not None:
             self.calls.answer(group, index, segment_id)
+
+    @property
+    def system_id(self) -> int:
+        """Id of the system prompt; -1 where there is none."""
+        return self.systems[-1][0] if self.systems else -1
+
+    @property
+    def system_tokens(self) -> int:
+        """Tokens of the system prompt."""
+        return self.systems[-1][1] if self.systems else 0
 
     def lines(self) -> Iterator[Line]:
         """Yield the ledger's lines, oldest first."""
@@ -123,11 +134,9 @@ class State:
         self.stripped = {i for i in self.stripped if i not in gone}
         self.version += 1
 
-    def hide_group(self, group: int) -> None:
-        """Take one group out of the prompt and of recall."""
-        ids = self.working.segments_of(group) if group in self.working else [group]
-        self.hidden.update(ids)
-        self.hidden.add(group)
+    def hide_group(self, group: int, members: Sequence[int]) -> None:
+        """Take one group out of the prompt, and all its segments out of recall."""
+        self.hidden.update(members)
         self.working.drop(group)
         self.remove([group])
         self.ledger = self.ledger.without({group}, tokens.count)
@@ -139,11 +148,19 @@ class State:
         self.hidden.update(after)
         self.hidden.add(first_id)
         self.working.rewind(first_id)
+        self.systems = [one for one in self.systems if one[0] < first_id]
         self.remove(sorted(gone))
         self.calls.reopen(first_id)
         later = {one.last for one in self.lines() if one.last >= first_id}
         self.ledger = self.ledger.without(later, tokens.count)
         self.end_epoch()
+
+    def shift_turns(self, by: int) -> None:
+        """Count turns from another start: those of a fork begin at 0."""
+        groups = self.working.groups
+        groups["turn"][:] += by
+        held = groups["restored_until"]
+        held[:] = np.where(held > 0, np.maximum(held + by, 0), 0)
 
     def copy(self) -> "State":
         """Return a state that shares nothing with this one; O(segments shown)."""
@@ -160,7 +177,7 @@ class State:
             "working": self.working.pack(),
             "ledger": self.ledger.pack(),
             "calls": self.calls.pack(),
-            "system": [self.system_id, self.system_tokens],
+            "systems": [list(one) for one in self.systems],
             "last": self.last_id,
             "hidden": dump_ids(self.hidden),
             "stripped": sorted(self.stripped),
@@ -186,7 +203,7 @@ class State:
         made.working = WorkingSet.unpack(packed["working"])
         made.ledger = Ledger.unpack(packed["ledger"])
         made.calls = Outstanding.unpack(packed["calls"])
-        made.system_id, made.system_tokens = packed["system"]
+        made.systems = [(segment_id, size) for segment_id, size in packed["systems"]]
         made.last_id = packed["last"]
         made.hidden = load_ids(packed["hidden"])
         made.stripped = set(packed["stripped"])

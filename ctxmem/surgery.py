@@ -6,8 +6,8 @@ I1. Each works on a copy of the state, commits it, and only then makes it the st
 from dataclasses import replace
 
 from ctxmem import collector
+from ctxmem.assembly import Collected, summary, write_plan, write_state
 from ctxmem.assembly import collect as work_out
-from ctxmem.assembly import summary, write_plan, write_state
 from ctxmem.errors import BadInput
 from ctxmem.prompt import Collection
 from ctxmem.session import Session
@@ -15,7 +15,7 @@ from ctxmem.state import State
 from ctxmem.store import Batch
 from ctxmem.target import Target
 from ctxmem.turns import ContextRow
-from ctxmem.wayback import own
+from ctxmem.wayback import members, own
 
 
 def _commit(s: Session, state: State, row: ContextRow) -> None:
@@ -25,10 +25,15 @@ def _commit(s: Session, state: State, row: ContextRow) -> None:
 
 
 def collect(s: Session, goal_tokens: int) -> Collection:
-    """Collect down to `goal_tokens` (o200k) now."""
+    """Collect down to `goal_tokens` (o200k) now; where nothing goes, nothing is written."""
     done = work_out(s, s.state, goal_tokens)
     if not done.plan.dropped and not done.plan.forms:
         return summary(done)
+    _apply(s, done)
+    return summary(done)
+
+
+def _apply(s: Session, done: Collected) -> None:
     row = replace(s.row, epoch=done.state.epoch, collections=s.row.collections + 1)
 
     def write(batch: Batch) -> None:
@@ -38,7 +43,6 @@ def collect(s: Session, goal_tokens: int) -> Collection:
     s.log.commit(write)
     s.state, s.row = done.state, row
     s.view.invalidate()
-    return summary(done)
 
 
 def switch(s: Session, target: Target) -> None:
@@ -49,9 +53,11 @@ def switch(s: Session, target: Target) -> None:
         if not s.retarget(target, s.policy):
             s.target, s.view, s.calibration, s.row, s.state = before
             return
-        water, load = s.water(s.state), s.load(s.state)
+        water, load, done = s.water(s.state), s.load(s.state), None
         if collector.is_due(load, s.room(s.state), water, is_cold=True):
-            collect(s, water.low_tokens)
+            done = work_out(s, s.state, water.low_tokens)
+        if done is not None and (done.plan.dropped or done.plan.forms):
+            _apply(s, done)
         else:
             state, row = s.state, replace(s.row, epoch=s.state.epoch)
             s.row = before[3]
@@ -72,8 +78,6 @@ def rewind(s: Session, segment_id: int) -> None:
     after = s.log.index.session_ids(s.number, segment_id)
     state = s.state.copy()
     state.rewind(segment_id, after)
-    if segment_id <= state.system_id:
-        state.system_id, state.system_tokens = -1, 0
     _commit(s, state, replace(s.row, epoch=state.epoch))
 
 
@@ -88,9 +92,7 @@ def drop(s: Session, segment_id: int) -> None:
         raise BadInput("the system prompt cannot be dropped; replace it with Context.system")
     group = record.group if record.group >= 0 else segment_id
     state = s.state.copy()
-    state.hide_group(group)
-    if segment_id not in state.hidden:
-        state.hidden.add(segment_id)
+    state.hide_group(group, [*members(s, group, record), segment_id])
     _commit(s, state, replace(s.row, epoch=state.epoch))
 
 
@@ -108,6 +110,7 @@ def branch(s: Session, made: Session, at: int | None) -> None:
             state.hidden.discard(first)
         newest = at
     state.last_id = newest
+    state.shift_turns(-s.row.turn)
     state.end_epoch()
     row = replace(
         made.row,

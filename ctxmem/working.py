@@ -11,105 +11,66 @@ It does not know messages, texts or providers; tokens are o200k counts with fram
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from ctxmem.growable import Array, Growable
+from ctxmem.item import (
+    ASSISTANT,
+    EDIT,
+    FULL,
+    GONE,
+    GROUP_COLUMNS,
+    KINDS,
+    NOTE,
+    OPS,
+    READ,
+    RECALL,
+    REF_COLUMNS,
+    RESULT,
+    SEGMENT_COLUMNS,
+    SHORT,
+    STUB,
+    SYSTEM,
+    USE_COLUMNS,
+    USER,
+    WHOLE_FILE,
+    WRITE,
+    FileUse,
+    Item,
+    Shown,
+)
+
+__all__ = [
+    "ASSISTANT",
+    "EDIT",
+    "FULL",
+    "GONE",
+    "GROUP_COLUMNS",
+    "KINDS",
+    "NOTE",
+    "OPS",
+    "READ",
+    "RECALL",
+    "REF_COLUMNS",
+    "RESULT",
+    "SEGMENT_COLUMNS",
+    "SHORT",
+    "STUB",
+    "SYSTEM",
+    "USER",
+    "USE_COLUMNS",
+    "VERSION",
+    "WHOLE_FILE",
+    "WRITE",
+    "FileUse",
+    "Item",
+    "Shown",
+    "WorkingSet",
+]
 
 VERSION: Final = 1
-
-# How one segment is shown. On disk: never renumber.
-FULL, STUB, SHORT, GONE = 0, 1, 2, 3
-
-# What a group is, by its first segment. On disk: never renumber.
-KINDS: Final = ("assistant", "user", "system", "note", "recall", "result")
-ASSISTANT, USER, SYSTEM, NOTE, RECALL, RESULT = range(len(KINDS))
-
-# What a call did to a file. On disk: never renumber.
-OPS: Final = ("read", "write", "edit")
-READ, WRITE, EDIT = range(len(OPS))
-
-_GROUP_COLUMNS: Final = {
-    "id": "<i8",  # id of the first segment
-    "tokens": "<i4",  # shown now
-    "full_tokens": "<i4",
-    "result_tokens": "<i4",  # of full_tokens, what a stub would save at most
-    "image_tokens": "<i4",
-    "turn": "<i4",  # of the newest segment
-    "kind": "u1",
-    "state": "u1",
-    "pins": "<i2",
-    "open_calls": "<i2",
-    "calls": "<i2",
-    "hits": "<i2",
-    "errors": "<i2",
-    "restored_until": "<i4",  # turn; 0: not restored
-    "task": "<i2",
-}
-_SEGMENT_COLUMNS: Final = {
-    "id": "<i8",
-    "group": "<i4",  # row of the group
-    "tokens": "<i4",
-    "shown_tokens": "<i4",
-    "form": "u1",
-    "is_result": "u1",
-    "is_error": "u1",
-    "calls": "<i2",
-    "pinned": "u1",
-    "limit_tokens": "<i4",  # SHORT: what the text is cut to
-    "superseded_by": "<i4",  # row of the segment, -1: none
-    "digest": "<u8",  # of the content; 0: too short to compare
-}
-_USE_COLUMNS: Final = {"segment": "<i4", "path": "<i4", "low": "<i4", "high": "<i4", "op": "u1"}
-_REF_COLUMNS: Final = {"segment": "<i4", "target": "<i8"}
-
-WHOLE_FILE: Final = 1 << 30
-
-
-class FileUse(NamedTuple):
-    """A file that a tool result shows or changed: lines low..high (0, WHOLE_FILE where the whole), op as in `OPS`."""
-
-    path: str
-    low: int = 0
-    high: int = WHOLE_FILE
-    op: str = "read"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One segment as the collector sees it.
-
-    `group` is the id of the first segment of its group (its own id where it opens one). `tokens` is its o200k count
-    with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
-    a hash of a result's content, None where it has under 64 tokens. `image_tokens` is the share of `tokens` that is
-    images.
-    """
-
-    segment_id: int
-    group: int
-    kind: str
-    tokens: int
-    turn: int
-    pinned: bool = False
-    task: str | None = None
-    files: tuple[FileUse, ...] = ()
-    is_result: bool = False
-    is_error: bool = False
-    digest: int | None = None
-    refs: tuple[int, ...] = ()
-    calls: int = 0
-    image_tokens: int = 0
-
-
-class Shown(NamedTuple):
-    """One segment as it is shown: `form` is FULL, STUB or SHORT; SHORT is cut to `limit_tokens`."""
-
-    segment_id: int
-    group: int
-    form: int
-    limit_tokens: int
 
 
 class WorkingSet:
@@ -132,10 +93,10 @@ class WorkingSet:
     )
 
     def __init__(self) -> None:
-        self.groups = Growable(_GROUP_COLUMNS)
-        self.segments = Growable(_SEGMENT_COLUMNS)
-        self.uses = Growable(_USE_COLUMNS)
-        self.refs = Growable(_REF_COLUMNS)
+        self.groups = Growable(GROUP_COLUMNS)
+        self.segments = Growable(SEGMENT_COLUMNS)
+        self.uses = Growable(USE_COLUMNS)
+        self.refs = Growable(REF_COLUMNS)
         self.paths: list[str] = []
         self.tasks: list[str] = [""]
         self.task = 0
@@ -328,6 +289,7 @@ class WorkingSet:
         starts = np.ones(len(self.groups), bool)
         starts[self.segments["group"][:first]] = False
         self._remove(starts)
+        self.task = int(self.groups["task"][-1]) if len(self.groups) else 0
 
     def _hide(self, row: int) -> None:
         segments, groups = self.segments, self.groups
@@ -392,7 +354,11 @@ class WorkingSet:
         for segment_id, (form, limit_tokens, tokens) in forms.items():
             row = self._segment_rows[segment_id]
             change = tokens - int(segments["shown_tokens"][row])
-            segments["form"][row], segments["limit_tokens"][row], segments["shown_tokens"][row] = form, limit_tokens, tokens
+            segments["form"][row], segments["limit_tokens"][row], segments["shown_tokens"][row] = (
+                form,
+                limit_tokens,
+                tokens,
+            )
             groups["tokens"][segments["group"][row]] += change
             self.tokens += change
         gone = np.zeros(len(groups), bool)
@@ -419,10 +385,10 @@ class WorkingSet:
         if packed["v"] > VERSION:
             raise ValueError(f"working set of version {packed['v']}, this ctxmem reads up to {VERSION}")
         made = cls()
-        made.groups = Growable.unpack(_GROUP_COLUMNS, packed["groups"])
-        made.segments = Growable.unpack(_SEGMENT_COLUMNS, packed["segments"])
-        made.uses = Growable.unpack(_USE_COLUMNS, packed["uses"])
-        made.refs = Growable.unpack(_REF_COLUMNS, packed["refs"])
+        made.groups = Growable.unpack(GROUP_COLUMNS, packed["groups"])
+        made.segments = Growable.unpack(SEGMENT_COLUMNS, packed["segments"])
+        made.uses = Growable.unpack(USE_COLUMNS, packed["uses"])
+        made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
         made.tokens = int(made.groups["tokens"].sum())
         made._reindex()

@@ -151,6 +151,8 @@ class _Thin:
         if required is not None:
             kept = np.isin(ids, parts[self.thin.index(required)] >> 32, assume_unique=True)
             ids, scores = ids[kept], scores[kept]
+        if self.is_filtered:
+            ids, scores = self._passing(ids, scores)
         rest = sum(most for most, _, _ in self.leads)
         few = 2 * self.best.k
         if len(ids) <= 2 * few or not rest:
@@ -187,8 +189,6 @@ class _Thin:
     def _look_up(self, ids: Int64s, scores: Int64s, rest: int) -> None:
         """Add the thick terms, those that can add most first, and offer what passes and may reach the threshold."""
         best = self.best
-        if self.is_filtered:
-            ids, scores = self._passing(ids, scores)
         for most, weight, place in self.leads:
             if best.threshold >= 0:
                 kept = scores + rest >= best.score

@@ -23,7 +23,7 @@ sys.modules["oracle"] = oracle
 _spec.loader.exec_module(oracle)
 
 NONE = np.zeros(0, np.uint16)
-WORDS = [f"w{chr(97 + number)}" for number in range(20)]
+WORDS = [f"z{chr(97 + number)}" for number in range(20)]
 
 
 def texts(n, seed):
@@ -118,8 +118,8 @@ def test_an_empty_query_is_newest_first_by_time():
 def test_a_phrase_says_when_it_looked_no_further(monkeypatch):
     world = World(2, 60, 2)
     monkeypatch.setattr(search, "VERIFIED", 20)
-    found = world.search('"wb wa wc"', 50)
-    assert all(" wb wa wc " in f" {world.records[hit.id].text} " for hit in found)
+    found = world.search('"zb za zc"', 50)
+    assert all(" zb za zc " in f" {world.records[hit.id].text} " for hit in found)
     assert all(hit.partial for hit in found)
 
 
@@ -134,21 +134,21 @@ def test_a_prefix_stands_for_its_most_frequent_words(monkeypatch):
 
 def test_parts_of_a_score_add_up():
     world = World(3, 80, 3)
-    found = world.search("wa wd", 20, is_conversation_aware=True, explain=True)
+    found = world.search("za zd", 20, is_conversation_aware=True, explain=True)
     assert found
     for hit in found:
         assert set(hit.parts) == {"keywords", "neighbours", "session"}
         assert sum(hit.parts.values()) == hit.score
     assert any(hit.parts["neighbours"] for hit in found)
-    assert world.search("wa wd", 20, is_conversation_aware=True)[0].parts == {}
+    assert world.search("za zd", 20, is_conversation_aware=True)[0].parts == {}
 
 
 def test_nothing_asked_nothing_found():
     world = World(1, 5, 4)
-    assert world.search("wa", 0) == []
+    assert world.search("za", 0) == []
     assert world.search("absent") == []
-    assert world.search("+absent wa") == []
-    assert search.search([], parse("wa"), 10, len) == []
+    assert world.search("+absent za") == []
+    assert search.search([], parse("za"), 10, len) == []
 
 
 def test_forgotten_segments_count_for_nothing():
@@ -160,5 +160,5 @@ def test_forgotten_segments_count_for_nothing():
         kept.add(i, of_record(without.records[i]))
     without.parts = [kept]
     for conversation in (False, True):
-        one = whole.search("wa wk", 80, is_conversation_aware=conversation)
-        assert ranked(one) == ranked(without.search("wa wk", 80, is_conversation_aware=conversation))
+        one = whole.search("za zk", 80, is_conversation_aware=conversation)
+        assert ranked(one) == ranked(without.search("za zk", 80, is_conversation_aware=conversation))

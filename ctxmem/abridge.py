@@ -5,7 +5,7 @@ first, each once in the whole ledger; then whole records, newest first, while th
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
 from typing import Final, TypeAlias
@@ -41,10 +41,11 @@ def ledger_bound(budget_tokens: int, share: float, most_tokens: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something quoted: the segment it is from, one line of text, and how often its names were used."""
+    """Something quoted: the segment it is from, one line of text, the names in it, and how much they are used."""
 
     source: int
     text: str
+    words: tuple[str, ...]
     weight: int = 1
 
 
@@ -64,11 +65,20 @@ class Line:
     notes: tuple[Note, ...]
 
     @property
+    def words(self) -> Iterator[str]:
+        """All names that stand in the line."""
+        yield from words_of(self.head)
+        for note in self.notes:
+            yield from note.words
+
+    @property
     def label(self) -> str:
         """What stands before the notes."""
         if self.first == self.last:
             return f"[#{self.first}] {self.head}".rstrip()
-        return f"[#{self.first}-#{self.last}] " + ", ".join(name if n == 1 else f"{name} x{n}" for name, n in self.doings)
+        return f"[#{self.first}-#{self.last}] " + ", ".join(
+            name if n == 1 else f"{name} x{n}" for name, n in self.doings
+        )
 
 
 def abridge(lines: Sequence[Line], room_tokens: int, count: Count, seen: Collection[str]) -> tuple[Line, ...]:
@@ -143,7 +153,7 @@ def _names(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tu
     labels = " ".join(line.label for line in lines)
     for line in lines:
         for note in line.notes:
-            for word in words_of(note.text):
+            for word in note.words:
                 uses[word] += note.weight
     costs = {word: cost_of(word) for word in uses if word not in seen and word not in labels}
     order = sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word))
@@ -167,7 +177,7 @@ def _records(lines: Sequence[Line], room_tokens: int, count: Count, names: Colle
             if len(note.text) > 6 * RECORD_TOKENS or note in whole:
                 continue
             tokens = count(note.text) + 2
-            extra = max(0, tokens - int(sum(cost_of(word) for word in words_of(note.text) if word in names)))
+            extra = max(0, tokens - int(sum(cost_of(word) for word in note.words if word in names)))
             if tokens <= RECORD_TOKENS and extra <= room_tokens:
                 room_tokens -= extra
                 whole.add(note)
@@ -180,13 +190,14 @@ def _noted(lines: Sequence[Line], names: dict[str, int], whole: set[Note]) -> It
     for line in lines:
         notes = []
         for note in line.notes:
-            words = [word for word in words_of(note.text) if word in left]
+            words = tuple(word for word in note.words if word in left)
             for word in words:
                 del left[word]
             if note in whole:
                 whole.discard(note)
                 notes.append(note)
             elif words:
-                notes.append(Note(note.source, " ".join(words), max(names[word] for word in words)))
+                weight = max(names[word] for word in words)
+                notes.append(Note(note.source, " ".join(words), words, weight))
         if notes or line.doings:  # of a group that is still shown in part, only what it named
             yield replace(line, notes=tuple(notes))

@@ -1,15 +1,16 @@
-"""What may be quoted of a result: records of `key=value`, identifiers, paths and numbers; never prose. Pure text, no LLM.
+"""What may be quoted of a result: records of `key=value`, identifiers, paths and numbers; never prose. No LLM.
 
 Invariants:
-    I1. Every piece returned is one line, without control characters and without `[#`: it can forge neither a line nor an id.
-    I2. A record holds the values of one object of the text, in its order, whole: what stands together belonged together.
+    I1. All that is returned is one line, without control characters and without `[#`: it can forge no line and no id.
+    I2. A record holds the values of one object of the text, in its order, whole: what stands together is of one thing.
     I3. The work is bounded by `MAX_CHARS` and `MAX_RECORDS`, whatever the text.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 MAX_CHARS: Final = 64_000  # of one text that are looked at: the head and, of a longer one, the tail
 MAX_RECORDS: Final = 1_000
@@ -22,35 +23,45 @@ _WORD = re.compile(r"[A-Za-z0-9_./#@$\-]+(?::[\d/][A-Za-z0-9_./#@$\-]*)*")
 _TELLING = re.compile(r"[\d_/.@]|[a-z][A-Z]")
 # Keys, so that the names of a record are its values; and JSON's own escapes.
 _KEY = re.compile(r"[A-Za-z_][\w.\-]*=|\"[\w.\-]+\":|\\[nt]")
-_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning)|error TS\d+|exit (?:code|status) [1-9]\d*|[Cc]ommand not found|[Nn]o such file or directory|[Pp]ermission denied)\b")
+_ERROR = re.compile(
+    r"\b([A-Z]\w*(?:Error|Exception|Warning)|error TS\d+|exit (?:code|status) [1-9]\d*"
+    r"|[Cc]ommand not found|[Nn]o such file or directory|[Pp]ermission denied)\b"
+)
+
+
+class Quote(NamedTuple):
+    """One line that may be quoted, and the names in it."""
+
+    text: str
+    words: tuple[str, ...]
 
 
 def escaped(text: str) -> str:
-    """Make a text safe to quote on one line: every break or control character is a space, `[#` is `[ #`.
+    r"""Make a text safe to quote on one line: every break or control character is a space, `[#` is `[ #`.
 
-    >>> escaped("a\\n[#7] b")
+    >>> escaped("a\n[#7] b")
     'a [ #7] b'
     """
     return _BREAKS.sub(" ", text).replace("[#", "[ #").strip()
 
 
 def error_name(text: str) -> str:
-    """Return the last error that a text names, "" where there is none.
+    r"""Return the last error that a text names, "" where there is none.
 
-    >>> error_name("Traceback ...\\nFileNotFoundError: [Errno 2] No such file")
+    >>> error_name("Traceback ...\nFileNotFoundError: [Errno 2] No such file")
     'FileNotFoundError'
     """
     found = _ERROR.findall(text[:MAX_CHARS])
     return escaped(found[-1]) if found else ""
 
 
-def records(text: str) -> list[str]:
-    """Return what may be quoted of a result, in its order: JSON objects as `key=value`, else the telling words line by line.
+def quotes(text: str) -> list[Quote]:
+    """Return what may be quoted of a result, in its order: JSON objects as `key=value`, else the telling words by line.
 
-    >>> records('[{"flight": "HAT110", "seats": {"economy": 3}}, {"flight": "HAT132"}]')
+    >>> [quote.text for quote in quotes('[{"flight": "HAT110", "seats": {"economy": 3}}, {"flight": "HAT132"}]')]
     ['flight=HAT110 seats(economy=3)', 'flight=HAT132']
-    >>> records("opened src/app.py\\nall is well")
-    ['src/app.py']
+    >>> quotes("opened src/app.py, all is well")
+    [Quote(text='src/app.py', words=('src/app.py',))]
     """
     start = text.lstrip()[:1]
     if start in ("{", "[") and len(text) <= 2 * MAX_CHARS:
@@ -59,18 +70,9 @@ def records(text: str) -> list[str]:
         except (ValueError, RecursionError):
             pass
         else:
-            return _bounded(_json_records(value))
-    return _bounded(_text_records(text))
-
-
-def _bounded(found: Iterator[str]) -> list[str]:
-    """Take the first `MAX_RECORDS`, each once."""
-    kept: dict[str, None] = {}
-    for record in found:
-        kept[record] = None
-        if len(kept) >= MAX_RECORDS:
-            break
-    return list(kept)
+            found = dict.fromkeys(islice(_json_records(value), MAX_RECORDS))
+            return [Quote(record, tuple(words_of(record))) for record in found]
+    return list(islice(_text_quotes(text), MAX_RECORDS))
 
 
 def value_text(value: Any) -> str:  # any JSON value
@@ -97,13 +99,14 @@ def _json_records(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
             elif isinstance(field, (dict, list)) and field:
                 later.append((key, field))
             elif isinstance(field, str) and len(field) > MAX_VALUE_CHARS:
-                inside += [f"{key}={words}" for words in [" ".join(words_of(field)[:6])] if words]
+                words = " ".join(words_of(field)[:6])
+                inside += [f"{key}={words}"] if words else []
         if inside:
             yield (f"{name}: " if name else "") + " ".join(inside)
         for key, field in later:
             yield from _json_records(field, key, depth + 1)
     elif isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
-        yield from (records(value) if depth < 3 else _text_records(value))
+        yield from (quote.text for quote in (quotes(value) if depth < 3 else _text_quotes(value)))
     elif shown := value_text(value):
         yield f"{name}={shown}" if name else shown
 
@@ -141,24 +144,26 @@ def words_of(text: str) -> list[str]:
     (['src/app.py', 'parseArgs', '10:30:00'], ['HAT110'])
     """
     found: dict[str, None] = {}
-    for word in _WORD.findall(_KEY.sub(" ", text)):
+    if "=" in text or '":' in text or "\\" in text:
+        text = _KEY.sub(" ", text)
+    for word in _WORD.findall(text):
         word = word.strip("./:-#@$")  # noqa: PLW2901
         if 5 <= len(word) <= MAX_WORD_CHARS and _TELLING.search(word):
             found[word] = None
     return list(found)
 
 
-def _text_records(text: str) -> Iterator[str]:
+def _text_quotes(text: str) -> Iterator[Quote]:
     """The telling words of each line that were not in a line before: lists of names, not records."""
     if len(text) > MAX_CHARS:
         half = MAX_CHARS // 2
         text = text[:half] + "\n" + text[-half:]
     seen: set[str] = set()
-    for line in text.splitlines():
-        fresh = [word for word in words_of(line) if word not in seen]
-        seen.update(fresh)
+    for row in text.splitlines():
+        fresh = [word for word in words_of(row) if word not in seen]
         if fresh:
-            yield " ".join(fresh)[:200]
+            seen.update(fresh)
+            yield Quote(" ".join(fresh), tuple(fresh))
 
 
 def arguments_text(arguments: Mapping[str, Any], limit_chars: int) -> str:

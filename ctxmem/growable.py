@@ -53,10 +53,10 @@ class Growable:
 
     def copy(self) -> "Growable":
         """Return a table that shares nothing with this one; O(rows)."""
-        twin = Growable.__new__(Growable)
-        twin._names = self._names
-        twin._columns = {name: column.copy() for name, column in self._columns.items()}
-        twin._n_rows = self._n_rows
+        twin = Growable({})
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(twin, name, {n: c.copy() for n, c in value.items()} if name == "_columns" else value)
         return twin
 
     def keep(self, rows: Array) -> None:
@@ -74,7 +74,9 @@ class Growable:
     def unpack(cls, types: Mapping[str, str], packed: Mapping[str, bytes]) -> "Growable":
         """Rebuild from `pack`; a column that was not there then is zero."""
         table = cls(types)
-        n_rows = max((len(packed[name]) // np.dtype(kind).itemsize for name, kind in types.items() if name in packed), default=0)
+        n_rows = max(
+            (len(packed[name]) // np.dtype(kind).itemsize for name, kind in types.items() if name in packed), default=0
+        )
         for name, kind in types.items():
             column = np.zeros(n_rows + _FIRST_ROWS, np.dtype(kind))
             if name in packed:

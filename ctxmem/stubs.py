@@ -12,6 +12,7 @@ FORGOTTEN: Final = "[forgotten]"
 
 _LEAST_CUT_TOKENS: Final = 60  # below it head and tail would be shorter than the notice between them
 
+
 def _way_back(segment_id: int, *, has_memory_read: bool) -> str:
     return f"memory_read({segment_id}) shows it" if has_memory_read else "run the call again if needed"
 
@@ -23,7 +24,9 @@ def stub(segment_id: int, tokens: int, *, has_memory_read: bool, gist: str = "")
     '[#12 result cut: 4,312 tokens; memory_read(12) shows it]'
     """
     held = f": {gist}" if gist else ""
-    return f"[#{segment_id} result cut: {tokens:,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]{held}"
+    return (
+        f"[#{segment_id} result cut: {tokens:,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]{held}"
+    )
 
 
 def image_stub(segment_id: int, label: str) -> str:
@@ -31,7 +34,9 @@ def image_stub(segment_id: int, label: str) -> str:
     return f"[{label}, #{segment_id}]"
 
 
-def shortened(segment_id: int, text: str, limit_tokens: int, count: Callable[[str], int], *, has_memory_read: bool) -> str:
+def shortened(
+    segment_id: int, text: str, limit_tokens: int, count: Callable[[str], int], *, has_memory_read: bool
+) -> str:
     """Keep the head and the tail of a text within `limit_tokens`, and name the cut between them."""
     total = count(text)
     if total <= limit_tokens:
@@ -41,7 +46,8 @@ def shortened(segment_id: int, text: str, limit_tokens: int, count: Callable[[st
     share = max(0.0, (limit_tokens - 40) / total)
     while True:
         half = int(len(text) * share / 2)
-        cut = f"\n[#{segment_id} cut here: about {max(0, total - limit_tokens):,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]\n"
+        way_back = _way_back(segment_id, has_memory_read=has_memory_read)
+        cut = f"\n[#{segment_id} cut here: about {total - limit_tokens:,} tokens; {way_back}]\n"
         made = text[:half] + cut + (text[-half:] if half else "")
         if count(made) <= limit_tokens or half == 0:
             return made

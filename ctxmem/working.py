@@ -2,11 +2,11 @@
 
 Invariants:
     I1. `tokens` is the sum of what is shown, kept at every change: a budget check is O(1).
-    I2. A group is a run of segments that the provider takes or refuses as a whole; it stands where its first segment stands.
+    I2. A group is what the provider takes or refuses as a whole; it stands where its first segment stands.
     I3. What is gone (in the ledger, hidden) leaves the columns, so they are bounded by the window and not by history.
     I4. Nothing here reads a store or a clock: a context resumes from `pack` alone.
     I5. `superseded_by` names the later segment that shows all of a result: the same file and a range that contains its
-        range, or equal content. An edit, a failure or an empty result supersedes nothing; no text of a person or model is superseded.
+        range, or equal content. An edit, a failure or an empty result supersedes nothing; only results are superseded.
 It does not know messages, texts or providers; tokens are o200k counts with framing, before any calibration.
 """
 
@@ -338,14 +338,12 @@ class WorkingSet:
 
     def copy(self) -> "WorkingSet":
         """Return a working set that shares nothing with this one; O(segments shown)."""
-        twin = WorkingSet.__new__(WorkingSet)
-        for name in ("groups", "segments", "uses", "refs"):
-            setattr(twin, name, getattr(self, name).copy())
-        twin.paths, twin.tasks = list(self.paths), list(self.tasks)
-        twin.task, twin.tokens = self.task, self.tokens
-        twin._group_rows, twin._segment_rows = dict(self._group_rows), dict(self._segment_rows)
-        twin._by_path, twin._digests = dict(self._by_path), dict(self._digests)
-        twin._showing = {path: list(rows) for path, rows in self._showing.items()}
+        twin = WorkingSet()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(twin, name, value.copy() if hasattr(value, "copy") else value)
+        showing = {path: list(rows) for path, rows in self._showing.items()}
+        object.__setattr__(twin, "_showing", showing)
         return twin
 
     def apply(self, dropped: Iterable[int], forms: Mapping[int, tuple[int, int, int]]) -> None:

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from ctxmem import abridge, calls, collector, stubs  # noqa: E402
 from ctxmem import ledger as ledgers  # noqa: E402
+from ctxmem.errors import WindowOverflow  # noqa: E402
 from ctxmem.options import Policy  # noqa: E402
 from ctxmem.segment import Call, Record  # noqa: E402
 from ctxmem.working import FULL, SHORT, WHOLE_FILE, FileUse, Item, WorkingSet  # noqa: E402
@@ -49,9 +50,11 @@ class Run:
         self.outstanding: dict[str, Call] = {}
 
     def count(self, text: str) -> int:
+        """Count with the scorer's tokenizer."""
         return count(self.scorer, text)
 
     def append(self, i: int) -> None:
+        """Append message i."""
         message = self.t.messages[i]
         is_result = message["role"] == "tool" and self.group >= 0
         made = tuple(call_of(c) for c in message.get("tool_calls") or [])
@@ -62,16 +65,34 @@ class Run:
             self.outstanding = {c.id: c for c in made}
         text = self.scorer.text_of({"content": message.get("content")})
         tokens = self.t.tokens[i] + CALL_TOKENS * len(made) + RESULT_TOKENS * is_result
-        self.records[i] = Record(1, "message", message["role"], text, tokens, 0.0, calls=made, call_id=call.id if call else None)
-        digest = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") if is_result and tokens >= 64 else None
+        self.records[i] = Record(
+            1, "message", message["role"], text, tokens, 0.0, calls=made, call_id=call.id if call else None
+        )
+        digest = (
+            int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+            if is_result and tokens >= 64
+            else None
+        )
         self.working.append(
-            Item(i, self.group, "result" if is_result else message["role"], tokens, self.turn, files=files_of(call), is_result=is_result, digest=digest, calls=len(made))
+            Item(
+                i,
+                self.group,
+                "result" if is_result else message["role"],
+                tokens,
+                self.turn,
+                files=files_of(call),
+                is_result=is_result,
+                digest=digest,
+                calls=len(made),
+            )
         )
 
     def total(self) -> int:
+        """Return what the prompt takes."""
         return self.working.tokens + self.ledger.tokens
 
     def collect(self) -> None:
+        """Collect where it is due."""
         water = collector.marks(self.budget, self.policy, turn_tokens=self.mean)
         if not collector.is_due(self.total(), self.budget, water):
             return
@@ -88,21 +109,27 @@ class Run:
             return
         self.n_collections += 1
         lines = ledgers.lines_of(made, self.members)
-        forms = {i: (form, limit, self.count(self.cut_text(i, form, limit)) + 20) for i, (form, limit, _) in made.forms.items()}
+        forms = {
+            i: (form, limit, self.count(self.cut_text(i, form, limit)) + 20)
+            for i, (form, limit, _) in made.forms.items()
+        }
         self.working.apply(made.dropped, forms)
         bound = abridge.ledger_bound(self.budget, self.policy.ledger_share, self.policy.ledger_tokens)
         self.ledger = self.ledger.extended(lines, min(bound, self.budget - self.working.tokens), self.count)
 
     def members(self, group: int) -> list[tuple[int, Record]]:
+        """Return the records of a group."""
         return [(i, self.records[i]) for i in self.working.segments_of(group)]
 
     def cut_text(self, i: int, form: int, limit: int) -> str:
+        """Return what stands for a result."""
         record = self.records[i]
         if form == SHORT:
             return stubs.shortened(i, record.text, limit, self.count, has_memory_read=False)
         return stubs.stub(i, record.tokens, has_memory_read=False)
 
     def prompt(self) -> list[dict[str, Any]]:
+        """Build the messages."""
         out, messages = self.t.messages[: self.t.system], self.t.messages
         record = [{"role": "user", "content": text} for text in self.ledger.render()]
         first = min((one.first for piece in self.ledger.pieces for one in piece.lines), default=-1)
@@ -116,6 +143,7 @@ class Run:
         return out + record
 
     def prompts(self) -> Iterator[tuple[int, list[dict[str, Any]] | None, float]]:
+        """Yield what each call would have been sent."""
         done = self.t.system
         for i in self.t.calls:
             start = time.perf_counter()
@@ -127,7 +155,7 @@ class Run:
             try:
                 self.collect()
                 prompt = self.prompt()
-            except collector.plan.__globals__["WindowOverflow"]:
+            except WindowOverflow:
                 prompt = None
             self.turn += 1
             yield i, prompt, time.perf_counter() - start
@@ -163,12 +191,15 @@ def count(scorer: Any, text: str) -> int:
 def load(scorer_path: Path, data: Path) -> tuple[Any, dict[str, list[Any]]]:
     """Import the scorer by path and read the transcripts; what it computes of each call is kept in the temporary folder."""
     spec = importlib.util.spec_from_file_location("trajectories", scorer_path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     scorer = importlib.util.module_from_spec(spec)
     sys.modules["trajectories"] = scorer
     spec.loader.exec_module(scorer)
     files = sorted(data.glob("traj_*.jsonl"))
-    key = hashlib.sha256(b"".join(f"{f}{f.stat().st_mtime_ns}".encode() for f in [scorer_path, *files])).hexdigest()[:16]
+    key = hashlib.sha256(b"".join(f"{f}{f.stat().st_mtime_ns}".encode() for f in [scorer_path, *files])).hexdigest()[
+        :16
+    ]
     cached = Path(tempfile.gettempdir()) / f"ctxmem-simulate-{key}.pickle"
     if cached.exists():
         sources, scorer._seen = pickle.loads(cached.read_bytes())
@@ -225,14 +256,21 @@ def overridden(settings: list[str]) -> Policy:
 
 def print_ledgers(scorer: Any, sources: dict[str, list[Any]], n: int, policy: Policy) -> None:
     """Print the ledger in the middle and at the end of transcripts of every source, in turn."""
-    wanted = [(source, t, budget) for budget in (0.3, 0.6, 16_000) for source, ts in sources.items() for t in ts[:: max(1, len(ts) // 8)]]
+    wanted = [
+        (source, t, budget)
+        for budget in (0.3, 0.6, 16_000)
+        for source, ts in sources.items()
+        for t in ts[:: max(1, len(ts) // 8)]
+    ]
     for source, t, budget in wanted:
         tokens = budget if budget > 1 else budget * sum(t.tokens[t.system :])
         run = Run(scorer, t, tokens, policy)
         shown = [run.ledger.render() for _ in run.prompts()]
         if n > 0 and shown and shown[-1]:
             n -= 1
-            print(f"\n===== {source} {t.id}, budget {tokens:.0f}, {run.n_collections} collections, {run.ledger.tokens} tokens")
+            print(
+                f"\n===== {source} {t.id}, budget {tokens:.0f}, {run.n_collections} collections, {run.ledger.tokens} tokens"
+            )
             print("\n".join(shown[-1]))
 
 

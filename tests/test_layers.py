@@ -21,7 +21,7 @@ FLOORS: list[list[str]] = [
     ["errors", "segment"],
     # values and pure functions
     ["options", "codec", "inputs", "models", "terms", "tokens", "relevance", "calls", "gist", "quotes"],
-    ["growable", "outstanding", "stubs", "memorytools", "hot", "postings", "columns"],
+    ["growable", "item", "outstanding", "stubs", "memorytools", "hot", "postings", "columns"],
     ["query", "facets", "keepvalue", "working", "abridge", "providers"],
     # a prompt, as values: what is shown, what goes, how it is laid out
     ["collector", "ledger"],

@@ -1,6 +1,7 @@
 """Decide what a prompt keeps: when to collect (`marks`, `is_due`) and what to stub or drop (`plan`). Deletes nothing.
 
-Reachability, in words, stands in docs/collector.md. The ideas have a file each: roots, mark, sweep, water; plan joins them.
+Reachability, in words, stands in docs/collector.md. An idea has a file: roots, mark, sweep, water, shorten;
+plan joins them.
 """
 
 from ctxmem.collector.decisions import Decision, Plan

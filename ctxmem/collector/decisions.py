@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Decision(NamedTuple):
 class Plan:
     """One collection, decided. Columns by group, in prompt order; `parents` are ids, -1: a root, or reached from none.
 
-    `forms` is segment id -> (form, limit tokens, estimated tokens); `freed_tokens` does not count what the ledger takes.
+    `forms` is segment id -> (form, limit tokens, estimated tokens). `freed_tokens` leaves the ledger out.
     """
 
     groups: Array
@@ -120,4 +120,5 @@ class Plan:
     @classmethod
     def unpack(cls, packed: Mapping[str, bytes]) -> "Plan":
         """Rebuild what `pack` gave: enough for `decision`, without `forms`."""
-        return cls(**{name: np.frombuffer(packed[name], kind) for name, kind in _KINDS.items()})
+        columns: dict[str, Any] = {name: np.frombuffer(packed[name], kind) for name, kind in _KINDS.items()}
+        return cls(**columns)

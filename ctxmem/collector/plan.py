@@ -1,4 +1,4 @@
-"""A plan: what happens to each group, why, and what it frees. Pure: the context applies it in one commit, or not at all.
+"""A plan: what happens to each group, why, and what it frees. Pure: a context applies it in one commit, or not at all.
 
 Invariants:
     I1. A group is kept, cut or dropped whole: no call is parted from its result.
@@ -168,7 +168,7 @@ def _values(weight: Array, importance: Array, hits: Array, turn: Array, tokens: 
 
 
 def _small_users(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array:
-    """Return the mask of the user messages that are swept last: short ones, newest first, while they fit their share."""
+    """Return the mask of the user messages swept last: short ones, newest first, while they fit their share."""
     groups = working.groups
     rows = np.flatnonzero((groups["kind"] == USER) & (groups["tokens"] <= SMALL_USER_TOKENS) & ~is_root)[::-1]
     fits = np.cumsum(groups["tokens"][rows]) <= SMALL_USER_SHARE * budget_tokens
@@ -178,7 +178,7 @@ def _small_users(working: WorkingSet, is_root: Array, budget_tokens: int) -> Arr
 
 
 def _cuts(working: WorkingSet) -> tuple[Array, Array]:
-    """Return what cutting its results saves in each group, 0 where it may not be; and whether they are all superseded."""
+    """Return what cutting a group's results saves, 0 where they may not be cut; and whether all are superseded."""
     groups, segments = working.groups, working.segments
     n = len(groups)
     owner = segments["group"]

@@ -41,7 +41,8 @@ class Roots:
     @property
     def is_root(self) -> Array:
         """Return bool[n]."""
-        return self.rules != NO_RULE
+        mask: Array = self.rules != NO_RULE
+        return mask
 
 
 def task_row(working: WorkingSet) -> int:
@@ -55,7 +56,7 @@ def task_row(working: WorkingSet) -> int:
 
 
 def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Policy) -> Roots:
-    """Return the roots of a working set. O(groups), in numpy; the newest groups are roots while they fit their share."""
+    """Return the roots of a working set. O(groups); the newest groups are roots while they fit their share."""
     groups = working.groups
     n = len(groups)
     rules = np.full(n, NO_RULE, np.uint8)

@@ -1,4 +1,4 @@
-"""The sweep: which steps down the ladder free enough, cheapest first. Integer arithmetic on columns, no loop over groups."""
+"""The sweep: which steps down the ladder free enough, cheapest first. Arithmetic on columns, no loop over groups."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,14 +13,16 @@ _BUCKETS: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Masks over the groups: whose results are cut, and which are dropped; `bar` is the score of the last step taken."""
+    """Masks over the groups: whose results are cut, which are dropped; `bar` is the value of the last step."""
 
     is_cut: Array
     is_dropped: Array
     bar: int
 
 
-def sweep(cut_values: Array, saved: Array, drop_values: Array, tokens: Array, is_root: Array, need_tokens: int) -> Swept:
+def sweep(
+    cut_values: Array, saved: Array, drop_values: Array, tokens: Array, is_root: Array, need_tokens: int
+) -> Swept:
     """Take the steps of lowest value until `need_tokens` are free, ties oldest first. O(groups).
 
     A group has two steps: to cut its results (`saved` tokens, 0 where that is not worth it), and to drop it. Where the

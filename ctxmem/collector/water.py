@@ -7,7 +7,7 @@ from ctxmem.options import Policy
 
 
 class Marks(NamedTuple):
-    """A collection starts above `high_tokens` and frees down to `low_tokens`; below `min_reclaim_tokens` it is not worth it."""
+    """A collection starts above high and frees down to low; one that frees less than the least is not worth it."""
 
     high_tokens: int
     low_tokens: int
@@ -47,7 +47,9 @@ def marks(
     return Marks(int(high), int(low), int(least))
 
 
-def is_due(tokens: int, budget_tokens: int, water: Marks, *, is_cold: bool = False, is_thinking_bound: bool = False) -> bool:
+def is_due(
+    tokens: int, budget_tokens: int, water: Marks, *, is_cold: bool = False, is_thinking_bound: bool = False
+) -> bool:
     """Say whether the turn should collect before it sends `tokens` (everything counted).
 
     Above high; or, where the provider's cache is surely cold, as soon as it frees enough; with thinking bound to its

@@ -1,0 +1,98 @@
+"""What the collector knows of one segment, and the columns that hold it. Values only.
+
+Owns the codes of forms, kinds and file operations, which reach the disk.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+# How one segment is shown. On disk: never renumber.
+FULL, STUB, SHORT, GONE = 0, 1, 2, 3
+
+# What a group is, by its first segment. On disk: never renumber.
+KINDS: Final = ("assistant", "user", "system", "note", "recall", "result")
+ASSISTANT, USER, SYSTEM, NOTE, RECALL, RESULT = range(len(KINDS))
+
+# What a call did to a file. On disk: never renumber.
+OPS: Final = ("read", "write", "edit")
+READ, WRITE, EDIT = range(len(OPS))
+
+GROUP_COLUMNS: Final = {
+    "id": "<i8",  # id of the first segment
+    "tokens": "<i4",  # shown now
+    "full_tokens": "<i4",
+    "result_tokens": "<i4",  # of full_tokens, what a stub would save at most
+    "image_tokens": "<i4",
+    "turn": "<i4",  # of the newest segment
+    "kind": "u1",
+    "state": "u1",
+    "pins": "<i2",
+    "open_calls": "<i2",
+    "calls": "<i2",
+    "hits": "<i2",
+    "errors": "<i2",
+    "restored_until": "<i4",  # turn; 0: not restored
+    "task": "<i2",
+}
+SEGMENT_COLUMNS: Final = {
+    "id": "<i8",
+    "group": "<i4",  # row of the group
+    "tokens": "<i4",
+    "shown_tokens": "<i4",
+    "form": "u1",
+    "is_result": "u1",
+    "is_error": "u1",
+    "calls": "<i2",
+    "pinned": "u1",
+    "limit_tokens": "<i4",  # SHORT: what the text is cut to
+    "superseded_by": "<i4",  # row of the segment, -1: none
+    "digest": "<u8",  # of the content; 0: too short to compare
+}
+USE_COLUMNS: Final = {"segment": "<i4", "path": "<i4", "low": "<i4", "high": "<i4", "op": "u1"}
+REF_COLUMNS: Final = {"segment": "<i4", "target": "<i8"}
+
+WHOLE_FILE: Final = 1 << 30
+
+
+class FileUse(NamedTuple):
+    """A file that a tool result shows or changed: lines low..high (0, WHOLE_FILE where the whole), op as in `OPS`."""
+
+    path: str
+    low: int = 0
+    high: int = WHOLE_FILE
+    op: str = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One segment as the collector sees it.
+
+    `group` is the id of the first segment of its group (its own id where it opens one). `tokens` is its o200k count
+    with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
+    a hash of a result's content, None where it has under 64 tokens. `image_tokens` is the share of `tokens` that is
+    images.
+    """
+
+    segment_id: int
+    group: int
+    kind: str
+    tokens: int
+    turn: int
+    pinned: bool = False
+    task: str | None = None
+    files: tuple[FileUse, ...] = ()
+    is_result: bool = False
+    is_error: bool = False
+    digest: int | None = None
+    refs: tuple[int, ...] = ()
+    calls: int = 0
+    image_tokens: int = 0
+
+
+class Shown(NamedTuple):
+    """One segment as it is shown: `form` is FULL, STUB or SHORT; SHORT is cut to `limit_tokens`."""
+
+    segment_id: int
+    group: int
+    form: int
+    limit_tokens: int

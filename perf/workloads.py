@@ -3,7 +3,7 @@
 zipf        segments of 36 words drawn from 120,000 made-up words, frequency ~ 1 / rank
 real        the Python standard library and site-packages, cut into segments of 36 words
 sentinels   facets for filters of 50%, 1% and 0.001% selectivity, beside each segment
-queries     five mixes, from the words of the texts by how common they are
+queries     five mixes, from the words of the texts by how common they are, stop words left out
 """
 
 import random
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from ctxmem.terms import STOP_WORDS
 
 WORDS = 36
 VOCABULARY = 120_000
@@ -101,7 +103,9 @@ def queries(sample: list[str], per_mix: int = 20) -> dict[str, list[str]]:
     """
     held: Counter[str] = Counter()
     for text in sample:
-        held.update({each for each in text.lower().split() if each.isascii() and each.isalpha() and len(each) > 2})
+        held.update(
+            {each for each in text.lower().split() if each.isascii() and each.isalpha() and len(each) > 2} - STOP_WORDS
+        )
     n = len(sample)
     bands = {
         "c": [each for each, count in held.items() if 0.02 * n <= count <= 0.25 * n],

@@ -19,6 +19,7 @@ from ctxmem.state import State
 from ctxmem.working import FULL, SHORT, Shown
 
 LEDGER, CLOSED = -1, -2  # in place of a segment id
+_CHUNK = 256  # groups whose records are read at once
 _Signature: TypeAlias = "tuple[tuple[int, int, int, bool], ...]"
 
 
@@ -86,6 +87,7 @@ class View:
         self.system: Unit | None = None
         self._starts: dict[int, tuple[int, int, int, int, int]] = {}  # group -> where its entries start
         self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
+        self._ahead: dict[int, Record] = {}  # while a layout is rebuilt
         self._last_group = -1
         self._epoch = -1
 
@@ -101,7 +103,10 @@ class View:
     def refresh(self, state: State) -> None:
         """Bring the entries up to the state: O(what is new) within an epoch, O(segments shown) after one."""
         if self._epoch != state.epoch or not self._extend(state):
-            self._rebuild(state)
+            try:
+                self._rebuild(state)
+            finally:
+                self._ahead.clear()
         state.touched.clear()
 
     def _extend(self, state: State) -> bool:
@@ -118,19 +123,28 @@ class View:
 
     def _rebuild(self, state: State) -> None:
         self.layout, self._starts = Layout(), {}  # the old one stays as it was: it is what was sent
+        self._epoch = -1  # until all is laid out: reading may fail half-way
         ledger = self._ledger(state)
         ledger_at = min((one.first for one in state.lines()), default=-1)
-        for group, members in _by_group(state.working.shown()):
-            if ledger and group > ledger_at:
-                self._put_ledger(ledger)
-                ledger = []
-            self._place(state, group, members)
+        groups = list(_by_group(state.working.shown()))
+        for at in range(0, len(groups), _CHUNK):
+            self._read_ahead(groups[at : at + _CHUNK])
+            for group, members in groups[at : at + _CHUNK]:
+                if ledger and group > ledger_at:
+                    self._put_ledger(ledger)
+                    ledger = []
+                self._place(state, group, members)
         self._put_ledger(ledger)
         self._groups = {g: kept for g, kept in self._groups.items() if g in self._starts}
         self._epoch = state.epoch
         self.system = None
         if state.system_id >= 0:
             self.system = self.renderer.unit(self._reads.many([state.system_id])[0])
+
+    def _read_ahead(self, groups: Sequence[tuple[int, list[Shown]]]) -> None:
+        """Read what was never rendered, in one go: a snapshot a group costs more than its records."""
+        ids = [shown.segment_id for group, members in groups if group not in self._groups for shown in members]
+        self._ahead = dict(zip(ids, self._reads.many(ids), strict=True))
 
     def _ledger(self, state: State) -> list[Entry]:
         """Render the ledger, a message a piece: what is sealed stays in the provider's cache."""
@@ -153,9 +167,10 @@ class View:
         self.layout.add(known[1])
 
     def _group(self, state: State, group: int, members: Sequence[Shown]) -> list[Entry]:
-        records = dict(
-            zip([s.segment_id for s in members], self._reads.many([s.segment_id for s in members]), strict=True)
-        )
+        ids = [shown.segment_id for shown in members]
+        ahead = self._ahead
+        known = [ahead[i] for i in ids] if ahead and ids[0] in ahead else self._reads.many(ids)
+        records = dict(zip(ids, known, strict=True))
         first = records[members[0].segment_id]
         if first.calls and self._reads.is_forgotten(group):
             return [Entry(self.renderer.text(stubs.FORGOTTEN, first.kind), group, group, FULL)]

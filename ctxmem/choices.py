@@ -8,6 +8,7 @@ from ctxmem import inputs
 from ctxmem.appending import Given
 from ctxmem.errors import BadInput
 from ctxmem.options import Options, Policy
+from ctxmem.providers.plain import plain
 from ctxmem.session import Session
 from ctxmem.target import Target
 
@@ -64,4 +65,4 @@ def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) ->
         inputs.count(recall_tokens, "recall_tokens", 0)
     if isinstance(extra, str | bytes | Mapping):
         raise BadInput("extra must be a list of messages")
-    return {"recall": recall, "recall_tokens": recall_tokens, "extra": list(extra)}
+    return {"recall": recall, "recall_tokens": recall_tokens, "extra": plain(list(extra), "extra")}

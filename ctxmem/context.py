@@ -10,7 +10,7 @@ I3. Every change of more than the end of the prompt ends the epoch; its state is
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from ctxmem import appending, assembly, calibrating, choices, history, inputs, surgery, wayback
 from ctxmem.appending import Given
 from ctxmem.assembler import Assembler
-from ctxmem.errors import BadInput, CtxMemError, StoreClosed
+from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
@@ -360,7 +360,7 @@ class Context:
             try:
                 surgery.branch(s, made._s, cut)  # noqa: SLF001 - another of our own kind
             except BaseException:
-                made.release()  # the name is free again: calling again is the remedy
+                made._closed = True  # noqa: SLF001 - the name is free again: calling again is the remedy
                 raise
             return made
 
@@ -383,12 +383,6 @@ class Context:
         """Take note of what `Memory` changed in the store: a pin, something forgotten."""
         with self._locked() as s:
             change(s)
-
-    def release(self) -> None:
-        """Give up the session without a commit: nothing was appended to it."""
-        self._closed = True
-        with suppress(CtxMemError):
-            self._lease.release()
 
     def close(self) -> None:
         """Free the lease; what was appended is committed first. A second call does nothing."""

@@ -142,6 +142,10 @@ class Log:
         self._committer.note(is_urgent=self._writer.queued_bytes > URGENT_BYTES)
         return appended
 
+    def known(self, record: Record, key: str) -> int | None:
+        """Return the segment that a key names already, or None. Raises `KeyConflict` where it holds other content."""
+        return self._writer.known(names.key_name(record.session, key), codec.content_digest(record))
+
     def rise_above(self, segment_id: int) -> None:
         """Give only ids above this one from now on: a session that another writer began goes on in order."""
         self._usable()

@@ -7,7 +7,7 @@ from ctxmem.providers.counts import count_tools, rendered_tokens
 from ctxmem.providers.neutral import Draft, Image, Text, Unit, Violation, Wire, is_wire_id, wire_id
 from ctxmem.providers.request import Request, kwargs
 from ctxmem.providers.rules import validate
-from ctxmem.providers.wire import SHAPES, Renderer, parse, result_message
+from ctxmem.providers.wire import SHAPES, Renderer, images_of, parse, result_message
 
 PROVIDERS = tuple(sorted(SHAPES))
 
@@ -22,6 +22,7 @@ __all__ = [
     "Violation",
     "Wire",
     "count_tools",
+    "images_of",
     "is_wire_id",
     "kwargs",
     "parse",

@@ -115,6 +115,13 @@ _ANTHROPIC_BLOCKS = frozenset({"image", "document", "search_result", "thinking",
 _OPENAI_PARTS = frozenset({"image_url", "input_audio", "file", "refusal"})
 
 
+def images_of(record: Record) -> list[Part]:
+    """Return the images that a stored segment holds, comparable between shapes."""
+    if record.message is None:
+        return []
+    return [part for part in SHAPES[record.shape or "openai"].content(record.message) if not isinstance(part, Text)]
+
+
 def result_message(provider: str, call_id: str, content: Any, *, error: bool = False) -> Json:
     """Make the message of a tool's result in a provider's shape.
 

@@ -6,7 +6,7 @@ from ctxmem import changes, frames
 class PlainIndex:
     """Everything `Log` asks of an index, and nothing else."""
 
-    def __init__(self, store, options, codec):
+    def __init__(self, store, options, codec):  # noqa: ARG002
         self.store, self.codec = store, codec
         self.read = None
         self.added = {}

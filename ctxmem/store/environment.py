@@ -50,7 +50,8 @@ def translate(exc: Exception, path: Path) -> StoreError:
     for theirs, ours, remedy in _ERRORS:
         if isinstance(exc, theirs):
             return ours(f"{path}: {remedy} ({exc})")
-    code = getattr(exc, "code", None) or next((e for e in errno.errorcode if str(exc).endswith(os.strerror(e))), 0)
+    code = getattr(exc, "code", None) or getattr(exc, "errno", None)
+    code = code or next((e for e in errno.errorcode if str(exc).endswith(os.strerror(e))), 0)
     if code in _FULL or (code == errno.EIO and _is_full(path)):
         return StoreFull(
             f"{path}: the disk has no room; free some and call again, nothing of this call was written ({exc})"

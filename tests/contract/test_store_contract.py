@@ -71,7 +71,7 @@ def test_it_agrees_with_a_dict(store, batches, probe, stop):
                         apply(batch, oracle, step)
                     agree(batch, oracle, probe, stop)
                     if not is_kept:
-                        raise KeyboardInterrupt
+                        raise KeyboardInterrupt  # noqa: TRY301
             except KeyboardInterrupt:
                 oracle = before
             agree(earlier, before, probe, stop)

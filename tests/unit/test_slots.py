@@ -139,8 +139,8 @@ def test_the_last_id_is_the_last(store):
 
 def test_a_lease_is_for_one_living_owner(store):
     slot = Slot.claim(store, 4)
-    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))
-    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))  # again is nothing
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))  # again is nothing
     store.locks.release(FIRST_SLOT)
     holder = LockFile(store.path / "lock", writable=True)
     assert holder.take(FIRST_SLOT)
@@ -158,10 +158,10 @@ def test_a_lease_is_for_one_living_owner(store):
 
 def test_a_lease_of_an_earlier_epoch_is_dead(store):
     slot = Slot.claim(store, 4)
-    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda number: True))
+    store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))
     heir = Slot.claim(store, 4)
 
-    store.write(lambda batch: leases.acquire(batch, heir, 7, lambda number: True))
+    store.write(lambda batch: leases.acquire(batch, heir, 7, lambda _: True))
     store.write(lambda batch: leases.release(batch, slot, 7))  # not its own any more
     with store.snapshot() as snapshot:
         assert snapshot.count("leases") == 1

@@ -115,6 +115,7 @@ class Environment:
         self.tables: dict[str, Any] = {}
         self.map_bytes = map_bytes or _LARGEST_MAP
         self.growths = 0  # how often the map was resized
+        self.before = 0  # transactions of the files that rewrites replaced: numbers rise across them
         self._env: Any = None
         self.reopen()
 
@@ -158,7 +159,7 @@ class Environment:
     def head(self) -> int:
         """The last committed transaction's id; 0.6 us."""
         found: int = self._env.info()["last_txnid"]
-        return found
+        return found + self.before
 
     def begin(self, *, write: bool) -> Transaction:
         """Open a transaction behind the gate; follows a map that another process has grown."""
@@ -280,4 +281,5 @@ class Environment:
 
     def close(self) -> None:
         """Unmap. No transaction may be open: the caller has seen to it."""
+        self.before = self.head
         self._env.close()

@@ -54,7 +54,7 @@ class Snapshot:
     def number(self) -> int:
         """The id of the transaction that this state is the result of, or that this batch will be."""
         found: int = self._reading().id()
-        return found
+        return found + self._environment.before
 
     def get(self, table: str, key: bytes, *, verify: bool | None = None) -> bytes | None:
         """The value, or None. `verify` forces or skips the checksum; by default it is checked but for the run tables.

@@ -18,6 +18,7 @@ HEAD_CHARS: Final = 240  # of one group's head, and what it is shortened to befo
 LEAST_HEAD_CHARS: Final = 60
 HEAD_SHARE: Final = 0.40  # of the room, for heads
 RUN_SHARE: Final = 0.25  # the same once heads are joined: a run says little for its tokens
+_LEAST_RUN_TOKENS: Final = 10
 NAME_SHARE: Final = 0.90  # of what is left, for names; the rest is for whole records
 RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
 NAME_EXPONENT: Final = 0.25  # how much a long name must be worth more than a short one
@@ -81,37 +82,37 @@ class Line:
         )
 
 
-def abridge(lines: Sequence[Line], room_tokens: int, count: Count, seen: Collection[str]) -> tuple[Line, ...]:
+def abridge(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[Line, ...]:
     """Return what of the lines fits the room; names in `seen` stand elsewhere in the ledger already.
 
-    Never more than `room_tokens` (as the sum of its parts), never a part of a record: a note is whole, or it is the
-    names of its record, or it is left out. Deterministic.
+    About `room_tokens`, by estimates that need no tokenizer: who has to be sure counts. Never a part of a record: a
+    note is whole, or it is the names of its record, or it is left out. Deterministic.
     """
     if not lines or room_tokens <= 0:
         return ()
-    lines = _with_short_heads(lines, room_tokens, count)
-    left = room_tokens - sum(count(line.label) + 3 for line in lines)
+    lines = _with_short_heads(lines, room_tokens)
+    left = room_tokens - sum(map(label_cost, lines))
     while left < 0 and lines:
-        left += count(lines[0].label) + 3
+        left += label_cost(lines[0])
         lines = lines[1:]
     names, used = _names(lines, int(left * NAME_SHARE), seen)
-    whole = _records(lines, left - used, count, names)
+    whole = _records(lines, left - used, names)
     return tuple(_noted(lines, names, whole))
 
 
-def _with_short_heads(lines: Sequence[Line], room_tokens: int, count: Count) -> Sequence[Line]:
+def _with_short_heads(lines: Sequence[Line], room_tokens: int) -> Sequence[Line]:
     """Shorten the heads until they fit their share; then join neighbours into runs."""
     limit = HEAD_CHARS
     while limit >= LEAST_HEAD_CHARS:
         short = [_cut(line, limit) for line in lines]
-        if sum(count(line.label) + 3 for line in short) <= HEAD_SHARE * room_tokens:
+        if sum(label_cost(line) for line in short) <= HEAD_SHARE * room_tokens:
             return short
         limit = limit * 3 // 4
-    n_lines = len(lines)
+    n_lines = max(1, min(len(lines), int(RUN_SHARE * room_tokens / _LEAST_RUN_TOKENS)))
     while n_lines > 1:
         n_lines = max(1, n_lines * 4 // 5)
         joined = _joined(lines, ceil(len(lines) / n_lines))
-        if sum(count(line.label) + 3 for line in joined) <= RUN_SHARE * room_tokens:
+        if sum(label_cost(line) for line in joined) <= RUN_SHARE * room_tokens:
             return joined
     return _joined(lines, len(lines))
 
@@ -147,6 +148,16 @@ def cost_of(word: str) -> float:
     return 0.5 + (len(word) + sum(not c.isalpha() for c in word)) / 4
 
 
+def text_cost(text: str) -> float:
+    """Estimate the tokens of a quoted text."""
+    return len(text) / 3.2
+
+
+def label_cost(line: Line) -> int:
+    """Estimate the tokens of a line's label."""
+    return 3 + int(text_cost(line.label))
+
+
 def _names(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[dict[str, int], int]:
     """Choose names by how much they are used for their tokens; return them with their tokens, and the tokens used."""
     uses: Counter[str] = Counter()
@@ -167,7 +178,7 @@ def _names(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tu
     return chosen, ceil(used)
 
 
-def _records(lines: Sequence[Line], room_tokens: int, count: Count, names: Collection[str]) -> set[Note]:
+def _records(lines: Sequence[Line], room_tokens: int, names: Collection[str]) -> set[Note]:
     """Choose the notes that stay whole: newest first, while their tokens beyond the names they hold fit the room."""
     whole: set[Note] = set()
     for line in reversed(lines):
@@ -176,7 +187,7 @@ def _records(lines: Sequence[Line], room_tokens: int, count: Count, names: Colle
                 return whole
             if len(note.text) > 6 * RECORD_TOKENS or note in whole:
                 continue
-            tokens = count(note.text) + 2
+            tokens = 2 + int(text_cost(note.text))
             extra = max(0, tokens - int(sum(cost_of(word) for word in note.words if word in names)))
             if tokens <= RECORD_TOKENS and extra <= room_tokens:
                 room_tokens -= extra

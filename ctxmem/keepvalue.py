@@ -40,8 +40,8 @@ def keep_values(
     >>> keep_values(one, one, np.zeros(1), eight, eight, half_life_turns=8, size_exponent=0.5).tolist()
     [-2048]
     """
-    worth = np.log2(weight * importance * (1.0 + hits))
-    worth += turn / half_life_turns
-    worth -= size_exponent * np.log2(np.maximum(tokens, 8))
-    worth *= UNIT
-    return np.rint(worth).astype(np.int64)
+    worth = np.log2((weight * importance * (1.0 + hits)).astype(np.float32))
+    worth -= np.float32(size_exponent) * np.log2(np.maximum(tokens, 8).astype(np.float32))
+    bits: Array = np.rint(worth * UNIT).astype(np.int64)
+    bits += np.rint(turn * (UNIT / half_life_turns)).astype(np.int64)
+    return bits

@@ -191,7 +191,7 @@ def _sealed(lines: Sequence[Line], n_groups: int, room: float, count: Count, oth
     seen = {word for piece in others for one in piece.lines for word in one.words}
     aim = room
     for _ in range(_TRIES if room > 0 else 0):
-        made = abridge(lines, int(aim), count, seen)
+        made = abridge(lines, int(aim), seen)
         tokens = _tokens(made, count)
         if tokens <= room:
             return Piece(made, n_groups, tokens)

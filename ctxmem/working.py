@@ -11,7 +11,7 @@ It does not know messages, texts or providers; tokens are o200k counts with fram
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -72,6 +72,8 @@ __all__ = [
 
 VERSION: Final = 1
 
+Range: TypeAlias = "tuple[int, int, int]"  # segment id, low, high
+
 
 class WorkingSet:
     """The groups of one context and how each is shown. Not safe from several threads: the context holds its lock."""
@@ -82,6 +84,7 @@ class WorkingSet:
         "_group_rows",
         "_segment_rows",
         "_showing",
+        "_sorted",
         "groups",
         "paths",
         "refs",
@@ -104,8 +107,9 @@ class WorkingSet:
         self._group_rows: dict[int, int] = {}
         self._segment_rows: dict[int, int] = {}
         self._by_path: dict[str, int] = {}
-        self._digests: dict[int, int] = {}  # content -> row of the newest segment that shows it
-        self._showing: dict[int, list[int]] = {}  # path -> rows of uses that nothing supersedes yet
+        self._digests: dict[int, int] = {}  # content -> id of the newest segment that shows it
+        self._showing: dict[int, tuple[Range, ...]] = {}  # path -> what nothing supersedes yet; may name what is gone
+        self._sorted: tuple[Array, Array] | None = None  # segments by group, and their groups; None: stale
 
     def append(self, item: Item) -> None:
         """Add one segment at the end, or at the end of its group where that is shown; O(1) amortised."""
@@ -129,39 +133,39 @@ class WorkingSet:
         self._segment_rows[item.segment_id] = segment
         self._count(row, item)
         for use in item.files:
-            row = self.uses.append(segment, self._path(use.path), use.low, use.high, OPS.index(use.op))
-            self._note_use(row)
+            path = self._path(use.path)
+            self.uses.append(segment, path, use.low, use.high, OPS.index(use.op))
+            self._note_use(item.segment_id, path, use)
         if item.digest and item.is_result:
-            self._note_digest(segment, item.digest)
+            self._note_digest(item.segment_id, item.digest)
+        self._sorted = None
         for target in item.refs:
             self.refs.append(segment, target)
         if item.task is not None:
             self.task = self._task(item.task)
         self.tokens += item.tokens
 
-    def _note_use(self, row: int) -> None:
+    def _note_use(self, segment_id: int, path: int, use: FileUse) -> None:
         """Let a use of a file supersede those before it whose range it contains (I5)."""
-        uses, superseded = self.uses, self.segments["superseded_by"]
-        segment, path, low, high, op = (int(uses[name][row]) for name in ("segment", "path", "low", "high", "op"))
-        showing = self._showing.setdefault(path, [])
-        if op == EDIT:
+        if use.op == "edit":
             return
         left = []
-        for other in showing:
-            earlier = int(uses["segment"][other])
-            if earlier != segment and low <= uses["low"][other] and uses["high"][other] <= high:
-                superseded[earlier] = segment
+        for earlier, low, high in self._showing.get(path, ()):
+            row = self._segment_rows.get(earlier)
+            if row is None:
+                continue
+            if earlier != segment_id and use.low <= low and high <= use.high:
+                self.segments["superseded_by"][row] = self._segment_rows[segment_id]
             else:
-                left.append(other)
-        left.append(row)
-        self._showing[path] = left
+                left.append((earlier, low, high))
+        self._showing[path] = (*left, (segment_id, use.low, use.high))
 
-    def _note_digest(self, segment: int, digest: int) -> None:
+    def _note_digest(self, segment_id: int, digest: int) -> None:
         """Let a result supersede the one before it of equal content (I5)."""
-        before = self._digests.get(digest)
-        if before is not None:
-            self.segments["superseded_by"][before] = segment
-        self._digests[digest] = segment
+        row = self._segment_rows.get(self._digests.get(digest, -1))
+        if row is not None:
+            self.segments["superseded_by"][row] = self._segment_rows[segment_id]
+        self._digests[digest] = segment_id
 
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
@@ -231,24 +235,14 @@ class WorkingSet:
 
     def segments_of(self, group: int) -> list[int]:
         """Return the ids of a group's segments, in order."""
-        segments = self.segments
-        rows = segments["group"] == self._group_rows[group]
-        ids: list[int] = segments["id"][rows & (segments["form"] != GONE)].tolist()
+        if self._sorted is None:
+            order = np.argsort(self.segments["group"], kind="stable")
+            order = order[self.segments["form"][order] != GONE]
+            self._sorted = self.segments["id"][order], self.segments["group"][order]
+        row = self._group_rows[group]
+        low, high = np.searchsorted(self._sorted[1], (row, row + 1))
+        ids: list[int] = self._sorted[0][low:high].tolist()
         return ids
-
-    def members(self, groups: Iterable[int]) -> dict[int, list[int]]:
-        """Return the ids of the segments of each of many groups, in order; O(segments shown), once for all."""
-        wanted = list(groups)
-        segments = self.segments
-        rows = np.array([self._group_rows[group] for group in wanted], np.int64)
-        mask = np.zeros(len(self.groups), bool)
-        mask[rows] = True
-        held = np.flatnonzero(mask[segments["group"]] & (segments["form"] != GONE))
-        held = held[np.argsort(segments["group"][held], kind="stable")]
-        owners, ids = segments["group"][held], segments["id"][held].tolist()
-        starts = owners.searchsorted(rows).tolist()
-        stops = owners.searchsorted(rows, side="right").tolist()
-        return {group: ids[start:stop] for group, start, stop in zip(wanted, starts, stops, strict=True)}
 
     def group_of(self, segment_id: int) -> int:
         """Return the id of the group that holds a shown segment; `KeyError` where it is not shown."""
@@ -305,6 +299,7 @@ class WorkingSet:
             groups["open_calls"][group] += 1
         self.tokens -= int(segments["shown_tokens"][row])
         segments["form"][row] = GONE
+        self._sorted = None
         segments["shown_tokens"][row] = 0
 
     def _remove(self, groups: Array) -> None:
@@ -327,14 +322,21 @@ class WorkingSet:
     def _reindex(self) -> None:
         self._group_rows = dict(zip(self.groups["id"].tolist(), range(len(self.groups)), strict=True))
         self._segment_rows = dict(zip(self.segments["id"].tolist(), range(len(self.segments)), strict=True))
+        self._sorted = None
+
+    def _restore_lookups(self) -> None:
+        """Rebuild from the columns what a context keeps between appends."""
+        self._reindex()
         self._by_path = {path: code for code, path in enumerate(self.paths)}
         segments, uses = self.segments, self.uses
         results = np.flatnonzero(segments["digest"] > 0)
-        self._digests = dict(zip(segments["digest"][results].tolist(), results.tolist(), strict=True))
-        open_uses = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT))
-        self._showing = {}
-        for row, path in zip(open_uses.tolist(), uses["path"][open_uses].tolist(), strict=True):
-            self._showing.setdefault(path, []).append(row)
+        ids = segments["id"][results].tolist()
+        self._digests = dict(zip(segments["digest"][results].tolist(), ids, strict=True))
+        rows = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT))
+        owners = segments["id"][uses["segment"][rows]].tolist()
+        ranges = zip(owners, uses["low"][rows].tolist(), uses["high"][rows].tolist(), strict=True)
+        for path, shown in zip(uses["path"][rows].tolist(), ranges, strict=True):
+            self._showing[path] = (*self._showing.get(path, ()), shown)
 
     def copy(self) -> "WorkingSet":
         """Return a working set that shares nothing with this one; O(segments shown)."""
@@ -342,8 +344,6 @@ class WorkingSet:
         for name in self.__slots__:
             value = getattr(self, name)
             setattr(twin, name, value.copy() if hasattr(value, "copy") else value)
-        showing = {path: list(rows) for path, rows in self._showing.items()}
-        object.__setattr__(twin, "_showing", showing)
         return twin
 
     def apply(self, dropped: Iterable[int], forms: Mapping[int, tuple[int, int, int]]) -> None:
@@ -389,5 +389,5 @@ class WorkingSet:
         made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
         made.tokens = int(made.groups["tokens"].sum())
-        made._reindex()
+        made._restore_lookups()
         return made

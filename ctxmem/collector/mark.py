@@ -68,15 +68,14 @@ def _references(working: WorkingSet, roots: Roots) -> Callable[[int], list[int]]
     for segment, target in zip(working.refs["segment"].tolist(), working.refs["target"].tolist(), strict=True):
         if target in working:
             named.setdefault(int(owner[segment]), []).append(working.row_of(target))
-    by_group, newest = _uses(working)
+    uses = _Uses(working)
     is_root, groups = roots.is_root, working.groups
 
     def follow(row: int) -> list[int]:
         found = list(named.get(row, ()))
-        for path, op in by_group.get(row, ()):
+        for path, op in uses.of_group(row):
             if op == EDIT or is_root[row]:
-                earlier = [other for other in newest.get(path, ()) if other < row]
-                found += earlier[-1:]
+                found += uses.newest_before(path, row)
         if working.task and roots.rules[row] == TASK:
             found += np.flatnonzero(groups["task"] == working.task).tolist()
         return found
@@ -84,20 +83,26 @@ def _references(working: WorkingSet, roots: Roots) -> Callable[[int], list[int]]
     return follow
 
 
-def _uses(working: WorkingSet) -> tuple[dict[int, list[tuple[int, int]]], dict[int, list[int]]]:
-    """Return group row -> (path, op) of its uses, and path -> rows of groups that still show it, oldest first."""
-    uses, segments = working.uses, working.segments
-    rows = uses["segment"]
-    shown = (segments["form"][rows] == FULL) & (segments["superseded_by"][rows] < 0) & (uses["op"] != EDIT)
-    by_group: dict[int, list[tuple[int, int]]] = {}
-    newest: dict[int, list[int]] = {}
-    owners = segments["group"][rows].tolist()
-    there = segments["form"][rows] != GONE
-    for group, path, op, is_shown, is_there in zip(
-        owners, uses["path"].tolist(), uses["op"].tolist(), shown.tolist(), there.tolist(), strict=True
-    ):
-        if is_there:
-            by_group.setdefault(group, []).append((path, op))
-        if is_shown:
-            newest.setdefault(path, []).append(group)
-    return by_group, newest
+class _Uses:
+    """The uses of files in two orders, by group and by path, each found by bisection."""
+
+    def __init__(self, working: WorkingSet) -> None:
+        uses, segments = working.uses, working.segments
+        rows = uses["segment"]
+        owners = segments["group"][rows].astype(np.int64)
+        there = np.flatnonzero(segments["form"][rows] != GONE)
+        self._by_group = there[np.argsort(owners[there], kind="stable")]
+        self._owners = owners[self._by_group]
+        self._path, self._op = uses["path"], uses["op"]
+        shown = (segments["form"][rows] == FULL) & (segments["superseded_by"][rows] < 0) & (uses["op"] != EDIT)
+        self._shown = np.sort((uses["path"][shown].astype(np.int64) << 32) | owners[shown])
+
+    def of_group(self, row: int) -> list[tuple[int, int]]:
+        """Return (path, op) of the uses in a group."""
+        low, high = np.searchsorted(self._owners, (row, row + 1))
+        return [(int(self._path[use]), int(self._op[use])) for use in self._by_group[low:high]]
+
+    def newest_before(self, path: int, row: int) -> list[int]:
+        """Return the newest group before a row that still shows the file, as a list of one or none."""
+        at = int(np.searchsorted(self._shown, (path << 32) | row)) - 1
+        return [int(self._shown[at]) & 0xFFFFFFFF] if at >= 0 and int(self._shown[at]) >> 32 == path else []

@@ -8,16 +8,16 @@ import numpy as np
 from ctxmem.growable import Array
 
 _SMALL: Final = 4_096  # steps that are simply sorted
-_BUCKETS: Final = 1_024
+_BUCKET_BITS: Final = 10
+NEVER: Final = 1 << 61  # the value of a step that is not there
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Masks over the groups: whose results are cut, which are dropped; `bar` is the value of the last step."""
+    """Masks over the groups: whose results are cut, and which are dropped."""
 
     is_cut: Array
     is_dropped: Array
-    bar: int
 
 
 def sweep(
@@ -29,46 +29,42 @@ def sweep(
     drop is worth less than the cut, the cut is left out.
     """
     n = len(tokens)
-    rows = np.flatnonzero(~is_root)
-    cuts = rows[(saved[rows] > 0) & (cut_values[rows] < drop_values[rows])]
-    has_cut = np.zeros(n, bool)
-    has_cut[cuts] = True
-    freed_by_drop = tokens[rows] - np.where(has_cut[rows], saved[rows], 0)
-    values = np.concatenate([cut_values[cuts], drop_values[rows]])
-    freed = np.concatenate([saved[cuts], freed_by_drop])
-    owners = np.concatenate([cuts, rows])
-    taken = cheapest(values, freed, owners, need_tokens)
+    has_cut = (saved > 0) & (cut_values < drop_values) & ~is_root
+    saving = np.where(has_cut, saved, 0)
+    values = np.concatenate([np.where(has_cut, cut_values, NEVER), np.where(is_root, NEVER, drop_values)])
+    freed = np.concatenate([saving, np.where(is_root, 0, tokens - saving)])
+    taken = cheapest(values, freed, need_tokens)
     is_dropped, is_cut = np.zeros(n, bool), np.zeros(n, bool)
-    is_cut[owners[taken[taken < len(cuts)]]] = True
-    is_dropped[owners[taken[taken >= len(cuts)]]] = True
+    is_cut[taken[taken < n]] = True
+    is_dropped[taken[taken >= n] - n] = True
     is_cut &= ~is_dropped
-    bar = int(values[taken].max()) if len(taken) else 0
-    return Swept(is_cut, is_dropped, bar)
+    return Swept(is_cut, is_dropped)
 
 
-def cheapest(values: Array, freed: Array, owners: Array, need: int) -> Array:
-    """Return the indices of the fewest steps, in order of value and owner, whose `freed` adds up to the need. O(n).
+def cheapest(values: Array, freed: Array, need: int) -> Array:
+    """Return the indices of the fewest steps, in order of value and index, whose `freed` adds up to the need. O(n).
 
-    >>> cheapest(np.array([5, 1, 3]), np.array([10, 10, 10]), np.arange(3), 15).tolist()
+    Steps of value NEVER are not taken. Values are narrowed bucket by bucket until few enough are left to be sorted.
+
+    >>> cheapest(np.array([5, 1, 3]), np.array([10, 10, 10]), 15).tolist()
     [1, 2]
     """
-    if need <= 0 or not len(values):
-        return np.zeros(0, np.int64)
-    if len(values) <= _SMALL:
-        return _prefix(np.arange(len(values)), values, freed, owners, need)
-    low, high = int(values.min()), int(values.max())
-    bucket = (values - low) * _BUCKETS // (high - low + 1)
-    sums = np.cumsum(np.bincount(bucket, weights=freed, minlength=_BUCKETS))
-    at = int(np.searchsorted(sums, need))
-    below = np.flatnonzero(bucket < at)
-    if at == _BUCKETS:
-        return below
-    before = int(sums[at - 1]) if at else 0
-    inside = np.flatnonzero(bucket == at)
-    return np.concatenate([below, _prefix(inside, values[inside], freed[inside], owners[inside], need - before)])
-
-
-def _prefix(indices: Array, values: Array, freed: Array, owners: Array, need: int) -> Array:
-    order = np.lexsort((owners, values))
-    enough = int(np.searchsorted(np.cumsum(freed[order]), need))
-    return indices[order[: enough + 1]]
+    taken = []
+    inside = None  # None: all
+    while need > 0:
+        part, gains = (values, freed) if inside is None else (values[inside], freed[inside])
+        if len(part) <= _SMALL or int(part.min()) == int(part.max()):
+            rows = np.flatnonzero(part < NEVER)
+            order = rows[np.argsort(part[rows], kind="stable")]
+            enough = int(np.searchsorted(np.cumsum(gains[order]), need)) + 1
+            taken.append(order[:enough] if inside is None else inside[order[:enough]])
+            break
+        low = int(part.min())
+        bucket = (part - low) >> max(0, (int(part.max()) - low).bit_length() - _BUCKET_BITS)
+        sums = np.cumsum(np.bincount(bucket, weights=gains))
+        at = min(int(np.searchsorted(sums, need)), len(sums) - 1)
+        below, here = np.flatnonzero(bucket < at), np.flatnonzero(bucket == at)
+        taken.append(below if inside is None else inside[below])
+        need -= int(sums[at - 1]) if at else 0
+        inside = here if inside is None else inside[here]
+    return np.concatenate(taken) if taken else np.zeros(0, np.int64)

@@ -1,0 +1,125 @@
+"""Time the collector: a collection over 20,000 segments, its ledger, and the arithmetic of a plan over 1M candidates.
+
+    perf/bench_collector.py [--segments 20000] [--rounds 50] [--candidates 1000000] [--json]
+
+Caveats first: one process, the machine as busy as it is; texts are in memory, so what a store adds is not in here. A
+"collection" is plan, lines of what goes, the sealed piece and the working set after it, on a copy, as a context does it.
+Three shapes: "steady" (all but a little fits: what a context meets at its high mark), "half" (half of everything goes at
+once), "all read" (as half, and every group's file is read again).
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ctxmem import collector, ledger, stubs, tokens
+from ctxmem.collector.sweep import sweep
+from ctxmem.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
+from ctxmem.options import Policy
+from ctxmem.segment import Call, Record
+from ctxmem.working import FileUse, Item, WorkingSet
+
+
+def filled(n_segments: int, *, reads: bool) -> tuple[WorkingSet, dict[int, Record]]:
+    """Make a working set of calls with short results, a user message every 50 groups."""
+    rng = random.Random(7)
+    working, records = WorkingSet(), {}
+    segment = 0
+    while segment < n_segments:
+        turn = segment // 2
+        if segment % 100 == 0:
+            records[segment] = Record(1, "message", "user", f"Please look at part_{segment} of the work.", 14, 0.0)
+            working.append(Item(segment, segment, "user", 14, turn))
+            segment += 1
+            continue
+        path = f"src/part_{rng.randrange(400)}/file_{rng.randrange(40)}.py"
+        text = f"{path}: value_{rng.randrange(10_000)} = {rng.random()}; see line {rng.randrange(900)}"
+        call = Call(f"c{segment}", "read_file", {"path": path})
+        records[segment] = Record(1, "message", "assistant", "", 40, 0.0, calls=(call,))
+        records[segment + 1] = Record(1, "message", "tool", text, 60, 0.0, call_id=call.id)
+        files = (FileUse(path, 1, rng.randrange(2, 400)),) if reads else ()
+        working.append(Item(segment, segment, "assistant", 40, turn, calls=1))
+        working.append(Item(segment + 1, segment, "result", rng.randrange(50, 200), turn, is_result=True, files=files))
+        segment += 2
+    return working, records
+
+
+def collect(working: WorkingSet, records: dict[int, Record], share: float) -> tuple[float, float, int]:
+    """Time a plan, and the whole collection; return both in seconds, and how many groups went."""
+    twin = working.copy()
+    budget = working.tokens + 8_000
+    start = time.perf_counter()
+    made = collector.plan(
+        twin,
+        budget_tokens=budget,
+        target_tokens=int(share * budget),
+        overhead_tokens=0,
+        ledger_tokens=0,
+        turn=len(twin.segments),
+        policy=Policy(),
+    )
+    planned = time.perf_counter()
+    lines = ledger.lines_of(made, lambda group: [(i, records[i]) for i in twin.segments_of(group)])
+    ledger.Ledger().extended(lines, 6_000, tokens.count)
+    forms = {
+        i: (form, limit, tokens.count(stubs.stub(i, 99, has_memory_read=True)))
+        for i, (form, limit, _) in made.forms.items()
+    }
+    twin.apply(made.dropped, forms)
+    made.pack()
+    return planned - start, time.perf_counter() - start, len(made.dropped)
+
+
+def arithmetic(n: int) -> float:
+    """Time scores and sweep over n candidates, in seconds."""
+    rng = np.random.default_rng(7)
+    weight, one = rng.choice([0.25, 1.0, 4.0], n), np.ones(n)
+    hits, turn, sizes = rng.integers(0, 3, n), np.arange(n), rng.integers(20, 2_000, n)
+    roots = np.zeros(n, bool)
+    roots[-8:] = True
+    start = time.perf_counter()
+    chosen = {"half_life_turns": HALF_LIFE_TURNS, "size_exponent": SIZE_EXPONENT}
+    drop = keep_values(one, one, hits, turn, sizes, **chosen)
+    cut = keep_values(weight, one, hits, turn, sizes, **chosen)
+    sweep(cut, sizes // 2, drop, sizes, roots, int(sizes.sum()) // 2)
+    return time.perf_counter() - start
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Return p50, p90, p99 and the longest, in ms."""
+    ordered = sorted(seconds)
+    at = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: round(1e3 * ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3) for name, q in at.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--candidates", type=int, default=1_000_000)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    tokens.count("loaded")
+    out = {}
+    for name, share, reads in (("steady", 0.95, False), ("half", 0.5, False), ("all read", 0.5, True)):
+        working, records = filled(given.segments, reads=reads)
+        found = [collect(working, records, share) for _ in range(given.rounds)]
+        out[f"{name}: plan"] = spread([plan for plan, _, _ in found])
+        out[f"{name}: collection, {found[0][2]:,} groups go"] = spread([whole for _, whole, _ in found])
+    out[f"arithmetic over {given.candidates:,}"] = spread([arithmetic(given.candidates) for _ in range(5)])
+    if given.json:
+        print(json.dumps(out))
+        return
+    for name, row in out.items():
+        print(f"{name:44s} " + "  ".join(f"{k} {v:8.3f} ms" for k, v in row.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 from ctxmem import changes, codec, leases, marks, names, slots
 from ctxmem.errors import StoreBusy, StoreClosed, StoreFull, StoreReadonly
@@ -24,6 +23,7 @@ from ctxmem.index import Index
 from ctxmem.log import audit, purge
 from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
+from ctxmem.log.lease import Lease
 from ctxmem.log.reader import Reader
 from ctxmem.log.sessions import Sessions
 from ctxmem.log.upkeep import Trainer, Upkeep
@@ -33,25 +33,8 @@ from ctxmem.segment import Problem, Record
 from ctxmem.store import Batch, Snapshot, Store
 from ctxmem.store.locks import FIRST_SLOT
 
-T = TypeVar("T")
-
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
 CROWDED_BYTES = 8 << 20  # queued: whoever appends commits, and hears what is wrong
-
-
-class Lease:
-    """The right to run one session's context; `release` gives it back, and so does the end of the process."""
-
-    def __init__(self, log: "Log", session: int) -> None:
-        self._log = log
-        self.session = session
-        self.is_held = True
-
-    def release(self) -> None:
-        """Give the lease back; on disk when this returns, again does nothing."""
-        if self.is_held:
-            self.is_held = False
-            self._log.release(self.session)
 
 
 class Log:
@@ -275,16 +258,10 @@ class Log:
         """
         self._usable()
         if self._store.readonly:
-            return Lease(self, session)  # who cannot write disturbs nobody
+            return Lease(session, self._release)  # who cannot write disturbs nobody
         slot = self._writer.reserve_ids()
         self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._is_slot_held)])
-        return Lease(self, session)
-
-    def release(self, session: int) -> None:
-        """Give a session's lease back; one commit."""
-        slot = self._writer.slot
-        if slot is not None and not self._is_closed:
-            self._commit_now([lambda batch: leases.release(batch, slot, session)])
+        return Lease(session, self._release)
 
     # --- the whole store ---
 
@@ -364,6 +341,11 @@ class Log:
         self._commit_now([write])
         self._reader.refresh()
         self.index.refresh()
+
+    def _release(self, session: int) -> None:
+        slot = self._writer.slot
+        if slot is not None and not self._is_closed:
+            self._commit_now([lambda batch: leases.release(batch, slot, session)])
 
     def _is_slot_held(self, number: int) -> bool:
         return self._store.locks is not None and self._store.locks.is_held_elsewhere(FIRST_SLOT + number)

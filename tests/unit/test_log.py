@@ -1,5 +1,8 @@
 """The log: append, barriers, keys, marks, leases, what other processes see, and how the small thread behaves."""
 
+import subprocess
+import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -321,3 +324,46 @@ def test_a_backup_holds_what_was_queued(tmp_path, log):
     assert copy.get(0).text == "queued"
     assert copy.append(record())[0] == 1
     copy.close()
+
+
+def test_threads_append_commit_and_read_at_once(tmp_path):
+    log = opened(tmp_path / "s", block_segments=64)
+    said, trouble = {}, []
+
+    def work(n):
+        try:
+            for i in range(60):
+                segment_id, _ = log.append(record(f"{n}-{i}"), key=f"{n}-{i}")
+                said[segment_id] = f"{n}-{i}"
+                if i % 7 == n:
+                    log.commit()
+                elif i % 11 == n:
+                    log.commit_soon().result(10)
+                assert log.get(segment_id).text == f"{n}-{i}"
+        except BaseException as exc:
+            trouble.append(exc)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert trouble == []
+    assert sorted(said) == list(range(240))
+    log.close()
+    log = opened(tmp_path / "s")
+    assert {n: log.get(n).text for n in said} == said
+    log.close()
+
+
+def test_the_rest_is_committed_when_the_interpreter_ends(tmp_path):
+    code = (
+        "import sys; from ctxmem.log import Log; from ctxmem.segment import Record\n"
+        "log = Log.open(sys.argv[1]); log.append(Record(0, 'note', None, 'at the end', 2, 1.5e9))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], check=True, timeout=60)
+    log = opened(tmp_path / "s")
+
+    assert log.get(0).text == "at the end"
+    log.close()

@@ -157,10 +157,12 @@ def _apply(session: Session, made: State, plan: Plan, room: int) -> None:
         text = stub_text(Shown(segment_id, 0, form, limit_tokens), record, has_memory_read=made.has_memory_read)
         taken = record.tokens if text is None else tokens.count(text) + intake.result_frame_tokens(record)
         forms[segment_id] = (form, limit_tokens, taken)
-    members = made.working.members([*plan.dropped, *plan.stubbed])
-    ids = [segment_id for held in members.values() for segment_id in held]
-    records = dict(zip(ids, get_many(ids), strict=True))
-    lines = lines_of(plan, lambda group: [(segment_id, records[segment_id]) for segment_id in members[group]])
+
+    def members(group: int) -> list[tuple[int, Record]]:
+        ids = made.working.segments_of(group)
+        return list(zip(ids, get_many(ids), strict=True))
+
+    lines = lines_of(plan, members)
     _strip(session, made, [*plan.dropped, *plan.stubbed])
     made.working.apply(plan.dropped, forms)
     made.remove(plan.dropped)

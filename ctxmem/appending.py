@@ -173,5 +173,6 @@ def _queue(s: Session, record: Record, key: str | None) -> int:
             return known
     segment_id, is_new = s.log.append(record, key=key)
     if is_new:
+        s.newest = segment_id, record
         s.admit(segment_id, record)
     return segment_id

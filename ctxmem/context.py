@@ -139,7 +139,7 @@ class Context:
             usage = drafts[-1].usage
             if usage is not None and s.row.turn:
                 calibrating.observe(s, usage, None, None)
-            return self._library.segment(made)
+            return self._library.segment(made, s.appended(made))
 
     def result(
         self,
@@ -165,7 +165,7 @@ class Context:
         with self._locked() as s:
             message = result_message(s.target.provider, call_id, content, error=error)
             made = appending.append(s, parse(message, prefer=s.target.provider), beside)
-            return self._library.segment(made)
+            return self._library.segment(made, s.appended(made))
 
     # -- assembling -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ I3. The caller holds `lock` for everything here but `log` itself.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ctxmem import intake, turns
 from ctxmem.collector import Marks, marks
@@ -60,6 +60,7 @@ class Session:
         self.row = ContextRow(name, target_key(target))
         self.calibration = Calibration(scale=target.model.prior)
         self.sent: Sent | None = Sent()  # None: not read again yet after a resume
+        self.newest: tuple[int, Record] | None = None  # the segment appended last, as it was queued
         self.appended_tokens = 0  # since the last turn
         self.view = self._new_view()
 
@@ -172,6 +173,14 @@ class Session:
             is_late = intake.INDEX in record.extra and group <= self.sent_newest
             if is_system or is_late:
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
+
+    def appended(self, segment_id: int) -> Record | None:
+        """Return the record of the segment appended last, for its caller to keep; None for any other: read the log."""
+        if self.newest is None or self.newest[0] != segment_id:
+            return None
+        record = self.newest[1]
+        facets = {name: value.copy() if isinstance(value, list) else value for name, value in record.facets.items()}
+        return replace(record, facets=facets)  # the index has not read its own yet
 
     def waiting(self) -> tuple[Call, ...]:
         """Return the calls that wait for a result, oldest first."""

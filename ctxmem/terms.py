@@ -91,6 +91,7 @@ _ASCII_TOKEN = re.compile(
 _BLOB = re.compile(rf"(?<![!-~])[!-~]{{{_BLOB_CHARS},}}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{100,}")
 _COMPONENT = re.compile(r"[/:@]+")
+_BARE = re.compile(r"\w+$", re.ASCII)
 _NAME = re.compile(rf"{_WORD}+")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]{2,}")
 _CONTRACTION = re.compile(r"'(?:s|ll|d|re|ve|m)$")
@@ -296,12 +297,15 @@ class _Memo(dict[str, tuple[str, ...]]):
 
 def _terms(token: str) -> tuple[str, ...]:
     """Return the terms of one token: of a plain word its stem, of a compound the whole and its parts, each once."""
-    if token.isalpha() and token.isascii() and len(token) <= TERM_BYTES and (token.islower() or token.istitle()):
-        word = token.lower()
-        return () if word in STOP_WORDS else (stem(word),)
-    if _joined().search(token) is not None:
+    if token.isascii():
+        if token.isalpha() and len(token) <= TERM_BYTES and (token.islower() or token.istitle()):
+            word = token.lower()
+            return () if word in STOP_WORDS else (stem(word),)
+        if len(token) > 1 and _BARE.match(token):
+            return _name(token)
+    elif _joined().search(token) is not None:
         return tuple(_spaceless(_fold(token)))
-    return tuple(dict.fromkeys(_compound(token)))
+    return tuple(_compound(token))
 
 
 def _word(word: str) -> Iterator[str]:
@@ -310,26 +314,28 @@ def _word(word: str) -> Iterator[str]:
         yield stem(word) if len(word) <= _SAFE_CHARS or len(word.encode()) <= TERM_BYTES else word[:_SAFE_CHARS]
 
 
-def _compound(token: str) -> Iterator[str]:
+def _compound(token: str) -> dict[str, None]:
     whole = _whole(token)
     if _NUMBER.match(whole):
-        yield from _word(whole.replace(",", ""))
-    elif whole and whole not in STOP_WORDS:
-        if whole.isalnum() or len(whole.encode()) <= TERM_BYTES:
-            yield from _word(whole)
-        components = _COMPONENT.split(token)
-        for component in components:
-            if len(components) > 1:
-                yield from _component(component)
-            for name in _NAME.findall(component):
-                yield from _names[name]
+        return dict.fromkeys(_word(whole.replace(",", "")))
+    if not whole or whole in STOP_WORDS:
+        return {}
+    found: dict[str, None] = {}
+    if whole.isalnum() or len(whole.encode()) <= TERM_BYTES:
+        found.update(dict.fromkeys(_word(whole)))
+    components = _COMPONENT.split(token)
+    for component in components:
+        if len(components) > 1:
+            found.update(dict.fromkeys(_component(component)))
+        for name in _NAME.findall(component):
+            found.update(dict.fromkeys(_names[name]))
+    return found
 
 
-def _component(component: str) -> Iterator[str]:
-    """Yield what stands between slashes, colons and at signs as one term, where it is itself a compound."""
+def _component(component: str) -> tuple[str, ...]:
+    """Return what stands between slashes, colons and at signs as one term, where it is itself a compound."""
     whole = _whole(component)
-    if len(whole) > 1 and not whole.isalnum() and len(whole.encode()) <= TERM_BYTES:
-        yield whole
+    return (whole,) if len(whole) > 1 and not whole.isalnum() and len(whole.encode()) <= TERM_BYTES else ()
 
 
 def _whole(token: str) -> str:
@@ -344,26 +350,25 @@ def _whole(token: str) -> str:
 
 def _name(name: str) -> tuple[str, ...]:
     """Return the terms of an identifier: itself, its words, and the words of those in camel case."""
-    return tuple(dict.fromkeys(chain.from_iterable(map(_part, _names_in(name)))))
-
-
-def _names_in(name: str) -> Iterator[str]:
+    found: dict[str, None] = {}
     words = name.split("_")
-    yield name.strip("_")
+    _take(name.strip("_") if len(words) > 1 else name, found)
     for word in words:
         if len(words) > 1:
-            yield word
-        if word.isascii() and not word.islower():
-            yield from _CAMEL.findall(word)
+            _take(word, found)
+        if word.isascii() and not word.islower() and not word.isupper():
+            for part in _CAMEL.findall(word):
+                _take(part, found)
+    return tuple(found)
 
 
-def _part(part: str) -> Iterator[str]:
+def _take(part: str, found: dict[str, None]) -> None:
+    """Add the terms of one word of an identifier; a single letter or digit is none."""
     folded = _fold(part)
     if len(folded) > 1 or not folded.isascii():
-        yield from _word(folded)
-        match = _LETTERS_DIGITS.match(folded)
-        if match:
-            yield from _word(match[1])
+        found.update(dict.fromkeys(_word(folded)))
+        if not folded.isalpha() and (match := _LETTERS_DIGITS.match(folded)):
+            found.update(dict.fromkeys(_word(match[1])))
 
 
 def _spaceless(folded: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ I2. A turn whose caller was cancelled is settled before anything else happens: i
 """
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from ctxmem import assembly
@@ -12,14 +14,75 @@ from ctxmem.assembly import Pending
 from ctxmem.prompt import Prompt
 from ctxmem.session import Session
 
+_HELP_S = 0.005  # a waiting thread looks whether it can help this often
 _POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
+
+
+class TurnLock:
+    """A lock that whoever waits for helps to free: the turn of a coroutine ends when its commit does.
+
+    The coroutine itself may have to wait for the very thread that waits here: they may share an event loop.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settle: Callable[[], None] | None = None  # waits for the commit of a coroutine's turn, and ends the turn
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=_HELP_S):
+            settle = self._settle
+            if settle is not None:
+                settle()
+
+    def __exit__(self, *_: object) -> None:
+        self._settle = None
+        self._lock.release()
+
+    async def acquire(self) -> None:
+        """Take the lock without blocking the event loop."""
+        import asyncio  # noqa: PLC0415 - 30 ms of import, for those who await
+
+        while not self._lock.acquire(blocking=False):  # noqa: ASYNC110 - threads take turns too
+            await asyncio.sleep(_POLL_S)
+
+    def let_help(self, settle: Callable[[], None]) -> None:
+        """Say how whoever waits can end the turn; `settle` frees the lock, once."""
+        self._settle = settle
+
+    def release(self) -> None:
+        """Free the lock."""
+        self.__exit__()
+
+
+class _Flight:
+    """A coroutine's turn whose commit is under way. Settled once, by whoever comes first."""
+
+    def __init__(self, turns: "Assembler", pending: Pending, choices: dict[str, Any], future: "Future[None]") -> None:
+        self._turns, self._pending, self._choices, self._future = turns, pending, choices, future
+        self._once = threading.Lock()
+        self._is_settled = False
+
+    def settle(self) -> None:
+        """Wait for the commit and end the turn: it took place, or it did not (I2)."""
+        error = self._future.exception()
+        with self._once:
+            if self._is_settled:
+                return
+            self._is_settled = True
+            try:
+                if error is None:
+                    self._turns.publish(self._pending, self._choices)
+                else:
+                    self._turns.abandon(self._pending)
+            finally:
+                self._turns.lock.release()
 
 
 class Assembler:
     """The turns of one session. Safe from any thread; `lock` is held by whoever takes a turn or works on the state."""
 
     def __init__(self, session: Session) -> None:
-        self.lock = threading.Lock()
+        self.lock = TurnLock()
         self._session = session
         self._last: tuple[dict[str, Any], int, Pending] | None = None
 
@@ -32,32 +95,35 @@ class Assembler:
             try:
                 self._session.log.commit(pending.write)
             except BaseException:
-                self._abandon(pending)
+                self.abandon(pending)
                 raise
-            return self._publish(pending, choices)
+            return self.publish(pending, choices)
 
     async def aassemble(self, choices: dict[str, Any], reach: set[int] | None) -> Prompt:
         """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
-        import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; who calls this has it loaded
+        import asyncio  # noqa: PLC0415 - see `TurnLock.acquire`
 
-        while not self.lock.acquire(blocking=False):  # noqa: ASYNC110 - threads take turns too
-            await asyncio.sleep(_POLL_S)
+        await self.lock.acquire()
         try:
             pending = self._prepare(choices, reach)
             if isinstance(pending, Prompt):
+                self.lock.release()
                 return pending
-            future = self._session.log.commit_soon(pending.write)
             try:
-                await asyncio.shield(asyncio.wrap_future(future))
-            except asyncio.CancelledError:
-                self._settle(pending, choices, future.exception())  # waits for the commit (I2)
-                raise
+                future = self._session.log.commit_soon(pending.write)
             except BaseException:
-                self._abandon(pending)
+                self.abandon(pending)
                 raise
-            return self._publish(pending, choices)
-        finally:
+        except BaseException:
             self.lock.release()
+            raise
+        flight = _Flight(self, pending, choices, future)
+        self.lock.let_help(flight.settle)
+        try:
+            await asyncio.shield(asyncio.wrap_future(future))
+        finally:
+            flight.settle()  # where the caller was cancelled it waits for the commit (I2)
+        return pending.prompt
 
     def _prepare(self, choices: dict[str, Any], reach: set[int] | None) -> Pending | Prompt:
         with self._session.lock:
@@ -65,18 +131,14 @@ class Assembler:
                 return self._last[2].again()
             return assembly.prepare(self._session, **choices, reach=reach)
 
-    def _publish(self, pending: Pending, choices: dict[str, Any]) -> Prompt:
+    def publish(self, pending: Pending, choices: dict[str, Any]) -> Prompt:
+        """End a turn that was committed."""
         with self._session.lock:
             pending.publish()
             self._last = (choices, pending.version, pending)
             return pending.prompt
 
-    def _settle(self, pending: Pending, choices: dict[str, Any], error: BaseException | None) -> None:
-        if error is None:
-            self._publish(pending, choices)
-        else:
-            self._abandon(pending)
-
-    def _abandon(self, pending: Pending) -> None:
+    def abandon(self, pending: Pending) -> None:
+        """End a turn that was not."""
         with self._session.lock:
             pending.abandon()

@@ -6,6 +6,7 @@ from ctxmem import turns
 from ctxmem.errors import TurnNotFound
 from ctxmem.models import lookup
 from ctxmem.session import Session
+from ctxmem.store import Batch
 from ctxmem.tokens import Calibration
 from ctxmem.turns import TurnRow
 from ctxmem.usage import as_mapping, cached_tokens, input_tokens
@@ -26,7 +27,17 @@ def observe(s: Session, usage: Any, turn: int | None, model: str | None) -> None
     cached = cached_tokens(reported)
     if cached == 0 and number == s.row.turn and row.stable_prefix_tokens > s.target.model.cache_min_tokens:
         s.row.is_cold = True
-    s.log.commit_soon(lambda batch: turns.put_context(batch, s.number, s.row))
+    learned, observed, is_cold, last = dict(s.row.calibrations), list(s.row.observed), s.row.is_cold, s.row.turn
+
+    def write(batch: Batch) -> None:
+        """Put what was learned into the row that is there by then: a turn may have been committed meanwhile."""
+        stored = turns.context(batch, s.number)
+        if stored is not None:
+            stored.calibrations, stored.observed = learned, observed
+            stored.is_cold = stored.is_cold or (is_cold and stored.turn == last)
+            turns.put_context(batch, s.number, stored)
+
+    s.log.commit_soon(write)
 
 
 def _turn(s: Session, number: int) -> TurnRow:

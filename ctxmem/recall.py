@@ -70,7 +70,7 @@ def heading(segment_id: int, record: Record) -> str:
 
 def quoted(segment_id: int, record: Record, start: int, stop: int, *, is_verbatim: bool = False) -> str:
     """Quote a stretch of a segment under its heading; verbatim where it was asked for by its id."""
-    if not record.text or record.text == FORGOTTEN:
+    if record.text == FORGOTTEN and record.message is None:
         return f"[#{segment_id}] {FORGOTTEN}"
     text = record.text[start:stop]
     part = "" if (start, stop) == (0, len(record.text)) else f", characters {start}-{stop} of {len(record.text)}"

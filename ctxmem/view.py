@@ -178,16 +178,17 @@ class View:
         by_index: dict[int, Entry] = {}
         for shown in members:
             record = records[shown.segment_id]
-            unit = self._unit(record, shown, wires, state)
-            by_index[record.extra.get(intake.INDEX, -1)] = Entry(unit, shown.segment_id, group, shown.form)
+            index = record.extra.get(intake.INDEX, -1)
+            unit = self._unit(record, shown, wires, state, first.calls[index].name if index >= 0 else "")
+            by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
         for index, call in enumerate(first.calls):
             if index not in by_index:
-                unit = self.renderer.closed(wires.get(index, call.id))
+                unit = self.renderer.closed(wires.get(index, call.id), call.name)
                 by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
         return [by_index[index] for index in sorted(by_index)]
 
-    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State) -> Unit:
-        """Render one segment as it is shown."""
+    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, call_name: str) -> Unit:
+        """Render one segment as it is shown; `call_name` is the tool that a result answers."""
         if intake.QUOTES in record.extra:
             return self.renderer.text(self._reads.recall_text(record))
         index = record.extra.get(intake.INDEX)
@@ -197,6 +198,7 @@ class View:
             call_id=None if index is None else wires.get(index),
             text=stub_text(shown, record, has_memory_read=state.has_memory_read),
             thinking=shown.segment_id not in state.stripped,
+            call_name=call_name,
             as_text=record.call_id is not None and index is None,
         )
 

@@ -17,6 +17,7 @@ from ctxmem.session import Session
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
+_NEAR = 4_096  # segments after a call among which its results are looked for
 
 
 def in_reach(s: Session, segment_id: int, reach: set[int] | None) -> Record:
@@ -55,13 +56,17 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
     record = in_reach(s, segment_id, reach)
     if segment_id in s.state.visible():
         return segment_id
-    group = record.group if record.group >= 0 else segment_id
-    ids = [i for i in members(s, group, record) if i not in s.state.visible()]
-    quotes = [(i, 0, len(s.log.get(i).text)) for i in ids]
+    group, shown = record.group if record.group >= 0 else segment_id, s.state.visible()
+    if intake.QUOTES in record.extra:  # a recall: what it showed
+        quotes = [(i, start, stop) for i, start, stop in record.extra[intake.QUOTES] if i not in shown]
+        if not quotes:
+            return segment_id
+    else:
+        quotes = [(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
     size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
     room = int(RESTORE_SHARE * s.capacity(s.state))
     if size > room:
-        listed = [(i, s.log.get(i).tokens, "restore") for i in ids]
+        listed = [(i, s.log.get(i).tokens, "restore") for i, _, _ in quotes]
         raise WindowOverflow(
             f"group {group} takes {size} tokens, a restore at most {room}; read it in pages with memory_read",
             room,
@@ -89,18 +94,15 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
 
 
 def members(s: Session, group: int, record: Record) -> list[int]:
-    """Return the ids of a group's segments, in order; a group's results follow it within the session."""
+    """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's."""
     first = s.log.get(group)
-    if not first.calls:
-        return [group]
-    found = [group]
-    wanted = len(first.calls)
-    for segment_id in s.log.index.session_ids(record.session, group):
-        if s.log.get(segment_id).group == group:
-            found.append(segment_id)
-            wanted -= 1
-        if wanted == 0:
-            break
+    found, shared = [group], {of: newest for of, newest in s.row.lineage}  # noqa: C416 - pairs are lists
+    for session in dict.fromkeys((first.session, record.session, s.number)) if first.calls else ():
+        for segment_id in s.log.index.session_ids(session, group)[:_NEAR]:
+            if len(found) > len(first.calls) or segment_id > shared.get(session, segment_id):
+                break
+            if s.log.get(segment_id).group == group:
+                found.append(segment_id)
     return found
 
 

@@ -27,7 +27,7 @@ SAID_CHARS: Final = 60  # quoted of an answer without a call
 ARGUMENT_CHARS: Final = 200
 CONTINUED_TOKENS: Final = 16
 _TRIES: Final = 6
-MOST_LINES: Final = 256  # groups of one collection that are read
+MOST_LINES: Final = 128  # groups of one collection that are read
 MERGED_SHARE: Final = 0.90  # of what is free in the bound, for a piece made of two
 
 

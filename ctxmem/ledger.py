@@ -133,7 +133,8 @@ class Ledger:
             return self
         room = room_of_next(bound_tokens, self.tokens)
         pieces = [*self.pieces, _sealed(fresh, len(fresh), room, count, self.pieces)]
-        while len(pieces) > 1 and Ledger(tuple(pieces)).tokens > bound_tokens:
+        most = 2 + sum(piece.n_groups for piece in pieces).bit_length()  # I2
+        while len(pieces) > 1 and (len(pieces) > most or Ledger(tuple(pieces)).tokens > bound_tokens):
             at = min(range(len(pieces) - 1), key=lambda k: (pieces[k].n_groups + pieces[k + 1].n_groups, k))
             pieces[at : at + 2] = [_merged(pieces, at, bound_tokens, count)]
         if len(pieces) == 1 and Ledger(tuple(pieces)).tokens > bound_tokens:

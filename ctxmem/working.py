@@ -135,7 +135,7 @@ class WorkingSet:
         for use in item.files:
             path = self._path(use.path)
             self.uses.append(segment, path, use.low, use.high, OPS.index(use.op))
-            self._note_use(item.segment_id, path, use)
+            self._note_use(item.segment_id, path, use, is_alone=len(item.files) == 1)
         if item.digest and item.is_result:
             self._note_digest(item.segment_id, item.digest)
         self._sorted = None
@@ -145,20 +145,22 @@ class WorkingSet:
             self.task = self._task(item.task)
         self.tokens += item.tokens
 
-    def _note_use(self, segment_id: int, path: int, use: FileUse) -> None:
+    def _note_use(self, segment_id: int, path: int, use: FileUse, *, is_alone: bool) -> None:
         """Let a use of a file supersede those before it whose range it contains (I5)."""
         if use.op == "edit":
             return
         left = []
         for earlier, low, high in self._showing.get(path, ()):
             row = self._segment_rows.get(earlier)
-            if row is None:
+            if row is None or self.segments["superseded_by"][row] >= 0:
                 continue
             if earlier != segment_id and use.low <= low and high <= use.high:
                 self.segments["superseded_by"][row] = self._segment_rows[segment_id]
             else:
                 left.append((earlier, low, high))
-        self._showing[path] = (*left, (segment_id, use.low, use.high))
+        if is_alone:  # what shows several files is more than any one of them
+            left.append((segment_id, use.low, use.high))
+        self._showing[path] = tuple(left)
 
     def _note_digest(self, segment_id: int, digest: int) -> None:
         """Let a result supersede the one before it of equal content (I5)."""
@@ -206,8 +208,7 @@ class WorkingSet:
 
     def group_ids(self) -> list[int]:
         """Return the ids of the groups shown, oldest first."""
-        ids: list[int] = self.groups["id"].tolist()
-        return ids
+        return [int(group) for group in self.groups["id"]]
 
     def shown(self) -> Iterator[Shown]:
         """Yield the segments in prompt order: groups by their first segment, the segments of one together."""
@@ -315,9 +316,12 @@ class WorkingSet:
         self.groups.keep(keep_groups)
         self.segments.keep(keep)
         self.segments["group"][:] = new_group[self.segments["group"]]
-        old = self.segments["superseded_by"]
-        old[:] = np.where((old >= 0) & keep[old], new_segment[old], -1)
+        old, was_kept = self.segments["superseded_by"], keep
+        gone = (old >= 0) & ~was_kept[old]
+        old[:] = np.where((old >= 0) & ~gone, new_segment[old], -1)
         self._reindex()
+        if gone.any():  # what it superseded is the newest again
+            self._restore_lookups()
 
     def _reindex(self) -> None:
         self._group_rows = dict(zip(self.groups["id"].tolist(), range(len(self.groups)), strict=True))
@@ -326,13 +330,14 @@ class WorkingSet:
 
     def _restore_lookups(self) -> None:
         """Rebuild from the columns what a context keeps between appends."""
-        self._reindex()
         self._by_path = {path: code for code, path in enumerate(self.paths)}
         segments, uses = self.segments, self.uses
         results = np.flatnonzero(segments["digest"] > 0)
         ids = segments["id"][results].tolist()
         self._digests = dict(zip(segments["digest"][results].tolist(), ids, strict=True))
-        rows = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT))
+        is_alone = np.bincount(uses["segment"], minlength=1)[uses["segment"]] == 1
+        rows = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT) & is_alone)
+        self._showing = {}
         owners = segments["id"][uses["segment"][rows]].tolist()
         ranges = zip(owners, uses["low"][rows].tolist(), uses["high"][rows].tolist(), strict=True)
         for path, shown in zip(uses["path"][rows].tolist(), ranges, strict=True):
@@ -389,5 +394,6 @@ class WorkingSet:
         made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
         made.tokens = int(made.groups["tokens"].sum())
+        made._reindex()
         made._restore_lookups()
         return made

@@ -19,7 +19,7 @@ from itertools import count, islice
 from pathlib import Path
 from unittest import mock
 
-from measuring import Figure, arguments, figure, flush_ms, keep, machine, settle, show, timed
+from measuring import Figure, arguments, clocked, figure, flush_ms, keep, machine, on_core, settle, show, timed
 
 import ctxmem
 from ctxmem import collector, tokens
@@ -96,11 +96,11 @@ class Barriers:
     """Times a context's barriers, so that they can be taken off."""
 
     def __init__(self, context: ctxmem.Context) -> None:
-        self.seconds: list[float] = []
+        self.seconds: list[tuple[float, float]] = []
         commit = context._log.commit
 
         def timed_commit(write=None) -> None:
-            self.seconds.append(timed(lambda: commit(write)))
+            self.seconds.append(clocked(lambda: commit(write)))
 
         context._log.commit = timed_commit
 
@@ -115,10 +115,11 @@ def append(folder: Path, *, n: int = 5_000, name: str = "append, up to 1 KB") ->
         context.assemble()
         settle()
         for number, group in enumerate(made[1:]):
-            seconds += [timed(lambda message=message: context.append(message)) for message in group]
+            seconds += [clocked(lambda message=message: context.append(message)) for message in group]
             if number % 5 == 4:
                 context.assemble()
-    return [figure(name, seconds, judged="p99", bound=0.2)]
+    wall, core = zip(*seconds, strict=True)
+    return [figure(name, wall, judged="p99", bound=0.2, note=on_core(core))]
 
 
 def busy(folder: Path) -> list[Figure]:
@@ -147,13 +148,13 @@ def assemble(folder: Path, *, n: int = 1_000, turns: int = 200) -> list[Figure]:
         settle()
         for group in made[(n - turns) // 2 :]:
             _append(context, group)
-            whole.append(timed(context.assemble))
+            whole.append(clocked(context.assemble))
             barrier.append(barriers.seconds[-1])
-    rest = [a - b for a, b in zip(whole, barrier, strict=True)]
+    rest, core = zip(*((a - b, c - d) for (a, c), (b, d) in zip(whole, barrier, strict=True)), strict=True)
     return [
-        figure(f"assemble, {n} messages, barrier taken off", rest, judged="p50", bound=0.5),
-        figure(f"assemble, {n} messages, with its barrier", whole),
-        figure("its barrier: commit, index, 1 ms of maintenance", barrier),
+        figure(f"assemble, {n} messages, barrier taken off", rest, judged="p50", bound=0.5, note=on_core(core)),
+        figure(f"assemble, {n} messages, with its barrier", [wall for wall, _ in whole]),
+        figure("its barrier: commit, index, 1 ms of maintenance", [wall for wall, _ in barrier]),
     ]
 
 
@@ -192,17 +193,16 @@ def collect(folder: Path, *, n: int = 20_000, rounds: int = 30) -> list[Figure]:
 
     with opened(folder, window=40_000_000, policy=Policy(high=0.9, low=0.5)) as context:
         made = groups(rng, lambda: 120)
-        _fill(context, made, n)
-        context.assemble()
-        settle()
         with mock.patch.object(collector, "plan", timed_plan):
             for _ in range(rounds):
+                _fill(context, made, n)
+                context.assemble()
+                settle()
                 start = time.perf_counter()
                 done = context.collect(int(context.tokens * 0.9))
                 context.assemble()
                 parts["turn"].append(time.perf_counter() - start)
                 parts["all"].append(done.seconds)
-                _fill(context, made, n)
     note = f"{len(done.dropped)} groups dropped, {len(done.stubbed)} cut in the last"
     return [
         figure(f"collection, {n} segments: the decision", parts["decide"], judged="p99", bound=5),

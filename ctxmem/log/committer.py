@@ -4,7 +4,7 @@ I1. A record waits for at most about 100 ms, or until 1 MB is queued, whichever 
 I2. Whoever called `soon` gets the outcome of the transaction that held his writes, and of no other.
 I3. It computes nothing for the index: that would pause the caller's Python.
 
-It does not know what a commit is: it is given one to call.
+It does not know what a commit is: it is given one to call, and one of few records that says whether many are left.
 """
 
 import threading
@@ -24,9 +24,14 @@ class Committer:
     """Owns the thread; it starts at the first call and ends in `close`."""
 
     def __init__(
-        self, commit: Callable[[list[Write]], None], first_id: Callable[[], int | None], idle: Callable[[], None]
+        self,
+        commit: Callable[[list[Write]], None],
+        commit_some: Callable[[], bool],
+        first_id: Callable[[], int | None],
+        idle: Callable[[], None],
     ) -> None:
         self._commit = commit
+        self._commit_some = commit_some
         self._first_id = first_id
         self._idle = idle
         self._condition = threading.Condition(threading.Lock())
@@ -96,7 +101,8 @@ class Committer:
     def _try_commit(self) -> bool:
         """Commit what waits. A failure leaves it queued: the next barrier meets it again, and its caller hears."""
         try:
-            self._commit([])
+            while self._commit_some() and not self._waiters and not self._is_closing:
+                pass
         except Exception:  # noqa: BLE001 - every kind: the thread must live, and the barrier reports
             return False
         return True

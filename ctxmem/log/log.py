@@ -34,7 +34,7 @@ from ctxmem.store import Batch, Snapshot, Store
 from ctxmem.store.locks import FIRST_SLOT
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
-CROWDED_BYTES = 8 << 20  # queued: whoever appends commits, and hears what is wrong
+CROWDED_BYTES = 8 << 20  # queued: whoever appends commits some of it, and hears what is wrong
 
 
 class Log:
@@ -53,7 +53,7 @@ class Log:
         self._trainer = Trainer(store, self.is_forgotten)
         self._writer = Writer(store, self._hot, self._reader, self.index, self._trainer, options.block_segments)
         self._upkeep = Upkeep(store, self.index.steps)
-        self._committer = Committer(self._writer.commit, self._writer.first_id, self._idle)
+        self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
         self._is_closed = False
@@ -120,9 +120,10 @@ class Log:
         key_name = None if key is None else names.key_name(record.session, key)
         digest = b"" if key is None else codec.content_digest(record)
         if self._writer.queued_bytes > CROWDED_BYTES:
-            self._writer.commit([])
+            self._writer.commit_some()
         appended = self._writer.append(record, packed, key_name, digest)
         self._committer.note(is_urgent=self._writer.queued_bytes > URGENT_BYTES)
+        self._upkeep.note_append()
         return appended
 
     def known(self, record: Record, key: str) -> int | None:
@@ -158,6 +159,8 @@ class Log:
         self._usable()
         if write is not None:
             self._refuse_readonly()
+        if not self._store.readonly:
+            self._upkeep.step()
         return self._committer.soon(write)
 
     @contextmanager
@@ -216,6 +219,12 @@ class Log:
         """Whether a segment is pinned."""
         waiting = self._writer.waiting(segment_id)
         return waiting.pinned if waiting is not None else self._reader.has(marks.PINNED, segment_id)
+
+    @property
+    def marks_version(self) -> int:
+        """Rises whenever something was forgotten, pinned or unpinned, by any process."""
+        self._reader.refresh()
+        return self._reader.marks.version
 
     def is_forgotten(self, segment_id: int) -> bool:
         """Whether a segment is forgotten."""
@@ -378,7 +387,7 @@ class Log:
     def _usable(self) -> None:
         if self._is_closed:
             raise StoreClosed(f"{self._store.path} was closed; open it again")
-        self._store.head  # noqa: B018 - raises StoreForked in a child
+        self._store.ensure_usable()
 
     def _refuse_readonly(self) -> None:
         if self._store.readonly:

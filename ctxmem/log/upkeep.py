@@ -19,6 +19,9 @@ from ctxmem.store import Batch, Snapshot, Store
 
 STEP_S = 0.001
 ABANDON_S = 2.0
+BEHIND = 4096  # appends since maintenance was last done; from here on one in 128 steps it, for 8 ms or more
+_BEHIND_EVERY = 128
+_BEHIND_STEP_S = 0.008  # need: about 50 us an appended segment
 _SKIP_AFTER_FAILURE = 64
 _SAMPLES = 512
 _SAMPLE_BYTES = 128 << 10  # fewer teach nothing
@@ -73,6 +76,7 @@ class Upkeep:
         self._lock = threading.Lock()
         self._stepped_at = 0.0
         self._skip = 0
+        self._appended = 0  # since maintenance was last done
         self.failure: Exception | None = None
 
     def step(self, seconds: float = STEP_S) -> None:
@@ -82,13 +86,19 @@ class Upkeep:
         try:
             if self._skip:
                 self._skip -= 1
-                return
-            self._advance(time.perf_counter() + seconds)
+            elif self._advance(time.perf_counter() + seconds):
+                self._appended = 0
         except Exception as exc:  # noqa: BLE001 - I2: kept for whoever asks
             self.failure = exc
             self._skip = _SKIP_AFTER_FAILURE
         finally:
             self._lock.release()
+
+    def note_append(self) -> None:
+        """Count an append; where many came and few barriers, run steps now: the tail must not grow without end."""
+        self._appended += 1
+        if self._appended >= BEHIND and not self._appended % _BEHIND_EVERY:
+            self.step(_BEHIND_STEP_S * self._appended / BEHIND)
 
     def finish(self) -> bool:
         """Run steps to the end; False when another process is at it. Raises what a step raises."""

@@ -10,6 +10,7 @@ It does not know sessions' names, leases, or when commits happen.
 
 import threading
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeAlias
 
 from ctxmem import changes, marks, names
@@ -25,6 +26,8 @@ from ctxmem.slots import Slot
 from ctxmem.store import Batch, Store
 
 Write: TypeAlias = Callable[[Batch], None]
+
+SOME = 256  # records: 25-50 ms of analysis, compression and puts
 
 
 class Writer:
@@ -82,11 +85,16 @@ class Writer:
                     return segment_id, True
             self.reserve_ids()
 
-    def commit(self, writes: list[Write]) -> None:
+    def commit_some(self) -> bool:
+        """Commit the records that have waited longest, few enough for nobody to wait long; whether as many are left."""
+        self.commit([], most=SOME)
+        return len(self._queue) >= SOME
+
+    def commit(self, writes: list[Write], most: int | None = None) -> None:
         """Put what is queued, and run the callers' writes, in one transaction (I3); nothing to do is nothing done."""
         with self.committing:
             with self._lock:
-                items = list(self._queue)
+                items = list(islice(self._queue, most))
             if not items and not writes:
                 return
             for item in items:

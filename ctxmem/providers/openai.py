@@ -77,7 +77,7 @@ def parse(message: Json) -> list[Draft]:
     raw_calls = calls_of(message) if kind == "assistant" else []
     call_id = _result_id(message) if kind == "tool" else None
     lines = [call_text(c.name, c.arguments) if c.call else unread_text(c.name, c.arguments) for c in raw_calls]
-    tally = tally_of(message)
+    tally = tally_of(message, raw_calls)
     return [
         Draft(
             shape=SHAPE,
@@ -206,8 +206,11 @@ def _part(part: Any) -> Part:
     return Text(f"[{part['type']}]")
 
 
-def tally_of(message: Json) -> Tally:
-    """Count one chat message as it is sent: 4, each text, name and id, each call, each image by its formula."""
+def tally_of(message: Json, raw_calls: Sequence[RawCall] | None = None) -> Tally:
+    """Count one chat message as it is sent: 4, each text, name and id, each call, each image by its formula.
+
+    `raw_calls`: its calls, where they were read already.
+    """
     tally = Tally(MESSAGE_TOKENS)
     _count_content(tally, message.get("content"))
     for key in ("refusal", "tool_call_id", *sorted(REASONING - {"reasoning_details"})):
@@ -217,7 +220,7 @@ def tally_of(message: Json) -> Tally:
         tally.text(message["name"])
         tally.tokens += NAME_TOKENS
     if message["role"] == "assistant":
-        for raw in calls_of(message):
+        for raw in calls_of(message) if raw_calls is None else raw_calls:
             tally.call(raw.name, raw.arguments)
     return tally
 

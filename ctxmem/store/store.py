@@ -121,6 +121,10 @@ class Store:
                 if grown == self._environment.growths:
                     self._environment.grow()
 
+    def ensure_usable(self) -> None:
+        """Raise `StoreClosed`, or `StoreForked` in a child process, where it cannot be used; 0.1 us."""
+        self._usable()
+
     @property
     def head(self) -> int:
         """The last committed transaction's id, of any process; 0.7 us."""

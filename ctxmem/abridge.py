@@ -21,7 +21,7 @@ HEAD_SHARE: Final = 0.40  # of the room, for heads
 RUN_SHARE: Final = 0.25  # the same once heads are joined: a run says little for its tokens
 _LEAST_RUN_TOKENS: Final = 10
 _NO_LETTERS: Final = dict.fromkeys(map(ord, ascii_letters))
-NAME_SHARE: Final = 0.90  # of what is left, for names; the rest is for whole records
+NAME_SHARE: Final = 0.95  # of what is left, for names; the rest is for whole records
 RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
 NAME_EXPONENT: Final = 0.25  # how much a long name must be worth more than a short one
 CALL_WEIGHT: Final = 3  # a name that the model itself wrote in a call, over one that it only saw
@@ -187,7 +187,8 @@ def _records(lines: Sequence[Line], room_tokens: int, names: Collection[str]) ->
         for note in line.notes:
             if room_tokens <= 0:
                 return whole
-            if len(note.text) > 6 * RECORD_TOKENS or note in whole:
+            is_list = len(note.text) == sum(map(len, note.words)) + len(note.words) - 1  # names alone: no record
+            if is_list or len(note.text) > 6 * RECORD_TOKENS or note in whole:
                 continue
             tokens = 2 + int(text_cost(note.text))
             extra = max(0, tokens - int(sum(cost_of(word) for word in note.words if word in names)))

@@ -8,7 +8,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from ctxmem.abridge import CALL_WEIGHT, HEADING_TOKENS, LEAST_SHARE, Count, Line, Note, abridge, room_of_next
@@ -62,7 +62,7 @@ def cut_line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
     """Write the line of a group whose results are cut: what they named, since its calls are still shown."""
     whole = line(group, members)
     results = {segment_id for segment_id, record in members if record.call_id is not None}
-    return Line(group, group, group, "", (), tuple(note for note in whole.notes if note.source in results))
+    return Line(group, group, group, "result", (), tuple(note for note in whole.notes if note.source in results))
 
 
 class Outcome(Protocol):
@@ -152,8 +152,13 @@ class Ledger:
                 )
         return Ledger(tuple(pieces))
 
+    def erased(self, is_forgotten: Callable[[int], bool]) -> "Ledger":
+        """Leave out what is quoted of forgotten segments; renders to the same bytes."""
+        lines = (tuple(_erased(one, is_forgotten) for one in piece.lines) for piece in self.pieces)
+        return Ledger(tuple(replace(piece, lines=left) for piece, left in zip(self.pieces, lines, strict=True)))
+
     def render(self, is_forgotten: Callable[[int], bool] = lambda _: False) -> list[str]:
-        """Return the texts of the ledger's messages, one a piece: sealed ones stay in the provider's cache."""
+        """Return the texts of its messages, one a piece: sealed ones stay in the provider's cache."""
         return [
             (CONTINUED if at else HEADING) + "\n" + piece.text(is_forgotten) for at, piece in enumerate(self.pieces)
         ]
@@ -166,6 +171,11 @@ class Ledger:
     def unpack(cls, packed: Sequence[Any]) -> "Ledger":
         """Rebuild from `pack`."""
         return cls(tuple(Piece(tuple(map(_unpacked, lines)), n, tokens) for n, tokens, lines in packed))
+
+
+def _erased(one: Line, is_forgotten: Callable[[int], bool]) -> Line:
+    notes = tuple(replace(note, text=FORGOTTEN) if is_forgotten(note.source) else note for note in one.notes)
+    return replace(one, notes=notes, head="" if is_forgotten(one.source) else one.head)
 
 
 def _packed(one: Line) -> list[Any]:

@@ -10,7 +10,7 @@ Invariants:
 It does not know messages, texts or providers; tokens are o200k counts with framing, before any calibration.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -25,10 +25,7 @@ from ctxmem.item import (
     KINDS,
     NOTE,
     OPS,
-    READ,
-    RECALL,
     REF_COLUMNS,
-    RESULT,
     SEGMENT_COLUMNS,
     SHORT,
     STUB,
@@ -36,42 +33,17 @@ from ctxmem.item import (
     USE_COLUMNS,
     USER,
     WHOLE_FILE,
-    WRITE,
     FileUse,
     Item,
     Shown,
 )
 
-__all__ = [
-    "ASSISTANT",
-    "EDIT",
-    "FULL",
-    "GONE",
-    "GROUP_COLUMNS",
-    "KINDS",
-    "NOTE",
-    "OPS",
-    "READ",
-    "RECALL",
-    "REF_COLUMNS",
-    "RESULT",
-    "SEGMENT_COLUMNS",
-    "SHORT",
-    "STUB",
-    "SYSTEM",
-    "USER",
-    "USE_COLUMNS",
-    "VERSION",
-    "WHOLE_FILE",
-    "WRITE",
-    "FileUse",
-    "Item",
-    "Shown",
-    "WorkingSet",
-]
+__all__ = ["ASSISTANT", "EDIT", "FULL", "GONE", "OPS", "SHORT", "STUB", "SYSTEM", "USER", "WHOLE_FILE"]
+__all__ += ["FileUse", "Item", "Shown", "WorkingSet"]
 
 VERSION: Final = 1
 
+_SPARE_PATHS: Final = 256
 Range: TypeAlias = "tuple[int, int, int]"  # segment id, low, high
 
 
@@ -247,7 +219,7 @@ class WorkingSet:
 
     def group_of(self, segment_id: int) -> int:
         """Return the id of the group that holds a shown segment; `KeyError` where it is not shown."""
-        return int(self.groups["id"][self.segments["group"][self._segment_rows[segment_id]]])
+        return int(self.groups["id"][self.row_of(segment_id)])
 
     # -- changes ------------------------------------------------------------------------------------------------
 
@@ -320,8 +292,14 @@ class WorkingSet:
         gone = (old >= 0) & ~was_kept[old]
         old[:] = np.where((old >= 0) & ~gone, new_segment[old], -1)
         self._reindex()
-        if gone.any():  # what it superseded is the newest again
-            self._restore_lookups()
+        if gone.any() or len(self.paths) > 2 * len(self.uses) + _SPARE_PATHS:
+            self._restore_lookups()  # what was superseded is the newest again
+
+    def erase(self, is_forgotten: Callable[[int], bool]) -> None:
+        """Leave out the file names of forgotten segments."""
+        owners = self.segments["id"][self.uses["segment"]].tolist()
+        self.uses.keep(np.array([not is_forgotten(segment_id) for segment_id in owners], bool))
+        self._restore_lookups()
 
     def _reindex(self) -> None:
         self._group_rows = dict(zip(self.groups["id"].tolist(), range(len(self.groups)), strict=True))
@@ -329,17 +307,20 @@ class WorkingSet:
         self._sorted = None
 
     def _restore_lookups(self) -> None:
-        """Rebuild from the columns what a context keeps between appends."""
-        self._by_path = {path: code for code, path in enumerate(self.paths)}
+        """Rebuild from the columns what a context keeps between appends; paths that no use names go (I3)."""
         segments, uses = self.segments, self.uses
+        used, codes = np.unique(uses["path"], return_inverse=True)
+        self.paths = [self.paths[code] for code in used.tolist()]
+        uses["path"][:] = codes
+        self._by_path = {path: code for code, path in enumerate(self.paths)}
         results = np.flatnonzero(segments["digest"] > 0)
         ids = segments["id"][results].tolist()
         self._digests = dict(zip(segments["digest"][results].tolist(), ids, strict=True))
         is_alone = np.bincount(uses["segment"], minlength=1)[uses["segment"]] == 1
         rows = np.flatnonzero((segments["superseded_by"][uses["segment"]] < 0) & (uses["op"] != EDIT) & is_alone)
-        self._showing = {}
         owners = segments["id"][uses["segment"][rows]].tolist()
         ranges = zip(owners, uses["low"][rows].tolist(), uses["high"][rows].tolist(), strict=True)
+        self._showing = {}
         for path, shown in zip(uses["path"][rows].tolist(), ranges, strict=True):
             self._showing[path] = (*self._showing.get(path, ()), shown)
 

@@ -44,7 +44,7 @@ def marks(
     elif turn_tokens > 0 and read_price and write_price and write_price > read_price:
         best = sqrt(2 * turn_tokens * low * (write_price - read_price) / read_price)
         high = min(high, max(HIGH_SHARE * budget_tokens, low + max(least, best)))
-    return Marks(int(high), int(low), int(least))
+    return Marks(round(high), round(low), round(least))
 
 
 def is_due(

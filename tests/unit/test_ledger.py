@@ -52,7 +52,7 @@ def test_of_a_group_that_is_cut_only_what_its_results_named_is_noted():
     made = cut_line(7, exchange(7, "see src/app.py", "read", path="src/lib.py"))
 
     assert [note.text for note in made.notes] == ["src/app.py"]
-    assert made.head == ""
+    assert made.head == "result"
 
 
 def test_a_forgotten_source_is_no_longer_quoted():
@@ -68,7 +68,7 @@ def test_lines_are_written_for_what_goes_and_what_is_cut():
         dropped, stubbed = [4], [2]
 
     made = lines_of(Outcome(), lambda group: exchange(group, f"name_{group}_x"))
-    assert [(one.first, bool(one.head)) for one in made] == [(2, False), (4, True)]
+    assert [(one.first, one.head == "result") for one in made] == [(2, True), (4, False)]
 
 
 def test_of_very_many_groups_only_the_newest_are_read():

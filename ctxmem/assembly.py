@@ -17,6 +17,7 @@ from ctxmem.ledger import lines_of
 from ctxmem.models import Model
 from ctxmem.prompt import Collection, Prompt, Reasons
 from ctxmem.providers import Request, Unit, Wire
+from ctxmem.providers.plain import deep
 from ctxmem.recall import Recall, choose, plain_query
 from ctxmem.segment import Record
 from ctxmem.session import Sent, Session
@@ -61,7 +62,8 @@ class Pending:
     def again(self) -> Prompt:
         """Return an equal prompt that shares nothing with the one handed out before."""
         wire = join(self.session.view, self.sent, self.units, self.n_stable)
-        return self.prompt.replaced(messages=wire.messages, system=wire.system)
+        tools = deep(list(self.session.target.tools))
+        return self.prompt.replaced(messages=wire.messages, system=wire.system, tools=tools)
 
     def write(self, batch: Batch) -> None:
         """Put the turn beside the queued segments: its rows, the journal, and the epoch's state where it is new."""
@@ -194,6 +196,7 @@ def prepare(
     Raises:
         WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
     """
+    session.follow_marks()
     state, now = session.state, session.options.clock()
     units = [unit for message in extra for unit in session.view.renderer.units(message)]
     extra_tokens = sum(unit.tokens for unit in units)
@@ -335,7 +338,7 @@ def build(
     return Prompt(
         messages=wire.messages,
         system=wire.system,
-        tools=list(tools),
+        tools=deep(list(tools)),
         tokens=turn.tokens,
         budget=turn.budget,
         exact=turn.exact,
@@ -350,7 +353,7 @@ def build(
             model=model,
             messages=wire.messages,
             system=wire.system,
-            tools=tools,
+            tools=deep(list(tools)),
             reserve=turn.reserve,
             marks=wire.marks,
             drop_block=turn.epoch > 0,

@@ -105,8 +105,6 @@ class Context:
         """Whether the context was closed."""
         return self._closed
 
-    # -- appending --------------------------------------------------------------------------------------------------
-
     def system(self, content: Any) -> Segment:
         """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
         drafts = parse({"role": "system", "content": content}, prefer="openai")
@@ -166,8 +164,6 @@ class Context:
             message = result_message(s.target.provider, call_id, content, error=error)
             made = appending.append(s, parse(message, prefer=s.target.provider), beside)
             return self._library.segment(made, s.appended(made))
-
-    # -- assembling -------------------------------------------------------------------------------------------------
 
     def assemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()

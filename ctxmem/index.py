@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ctxmem import audit, changes, forward, frames, manifest, marks, merging, sealing, search, upkeep
 from ctxmem.codec import Codec
 from ctxmem.columns import Sessions
-from ctxmem.facets import IdSet, contains, facet_keys, kind_key
+from ctxmem.facets import IdSet, contains, facet_keys, kind_key, offsets_of
 from ctxmem.options import Options
 from ctxmem.parts import NONE, Filter, Part, Scope
 from ctxmem.query import Query
@@ -210,6 +210,14 @@ class Index:
             found += [i for i, record in self._pending.items() if record.session == session and i > after]
         return sorted(found)
 
+    def unsearched_ids(self, after: int) -> list[int]:
+        """Return the ids above `after` of the segments that are never a hit. O(parts + ids)."""
+        with self._lock, self._store.snapshot() as snapshot:
+            self._apply(snapshot)
+            self._analyse_pending()
+            sets = [(part.first, part.unsearched()) for part in self._parts(snapshot)]
+            return [at + i for at, s in sets if s is not None for i in offsets_of(s).tolist() if at + i > after]
+
     def _parts(self, snapshot: Snapshot) -> list[Part]:
         parts: list[Part] = [RunView(run, snapshot, self._caches[run.serial]) for run in self._runs]
         parts += [tail for tail in self._tails.values() if tail.n]
@@ -335,6 +343,7 @@ class Index:
             if self._n_forgotten(run) > run.n_forgotten:
                 for _ in self._rewrite(run):
                     pass
+        sealing.erase_forwards(self._store, self._forgotten.tolist())
         for _ in self.steps():
             pass
 

@@ -99,6 +99,11 @@ class Marks:
             bits = self._load(kind, span)
         return bits is not None and bool(bits[offset >> 3] >> (offset & 7) & 1)
 
+    @property
+    def version(self) -> int:
+        """Rises with every `clear`."""
+        return self._version
+
     def clear(self) -> None:
         """Drop what is cached: something was marked."""
         with self._lock:

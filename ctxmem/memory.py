@@ -12,14 +12,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import inputs, loading, tokens, turns
+from ctxmem import erasing, inputs, loading, tokens, turns
 from ctxmem.context import Context
 from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.intake import SOURCES
-from ctxmem.library import MAX_LIMIT, Library
+from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
-from ctxmem.query import parse
 from ctxmem.segment import Hit, Problem, Record, Segment
 from ctxmem.session import Session
 
@@ -256,7 +255,7 @@ class Memory:
         self._log.get(segment_id)
         self._log.pin(segment_id, on)
         for context in self._open_contexts():
-            context.note(lambda s: s.mark_pinned(segment_id, on=on))
+            context.note(Session.follow_marks)
 
     def forget(self, id: int) -> None:  # noqa: A002 - the public name
         """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
@@ -273,12 +272,11 @@ class Memory:
         self._log.commit()
         self._log.forget(self._with_copies(segment_id))
         for context in contexts:
-            context.note(Session.mark_forgotten)
+            context.note(Session.follow_marks)
 
     def _with_copies(self, segment_id: int) -> list[int]:
         """Return the segment and the memory tools' results that repeat it."""
-        recalls = self._log.index.search(parse(""), limit=MAX_LIMIT, kind="recall")
-        ids = [hit.id for hit in recalls if hit.id > segment_id]
+        ids = self._log.index.unsearched_ids(segment_id)
         copies = [i for i in ids if segment_id in self._log.get(i).extra.get(SOURCES, ())]
         return [segment_id, *copies]
 
@@ -322,6 +320,7 @@ class Memory:
         """
         self._check_open()
         self._log.commit()
+        erasing.erase(self._log)
         self._log.compact()
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ def whole(arguments: Mapping[str, Any], name: str, default: int | None, low: int
     return value
 
 
-_HEADINGS = re.compile(r"^\[#(\d{1,10})\]", re.MULTILINE)
+_HEADINGS = re.compile(r"\[#(\d{1,10})\]")  # wherever: quoted text holds none, and a caller may have wrapped ours
 
 
 def sources_of(name: str, arguments: Mapping[str, Any], text: str) -> list[int]:

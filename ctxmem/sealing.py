@@ -8,11 +8,12 @@ Does not know: when to seal.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from ctxmem import frames, manifest
 from ctxmem.codec import Codec
-from ctxmem.forward import Forward
+from ctxmem.forward import Forward, decode, encode
 from ctxmem.manifest import Draft
 from ctxmem.runs import Put, Run, RunBuilder
 from ctxmem.store import Batch, Store
@@ -22,6 +23,20 @@ Also: TypeAlias = Callable[[Batch], None]
 STEP_SEGMENTS = 128
 _BULK_BYTES = 4 << 20  # packed records that wait for their frames
 _PIECE = 4_096  # postings that one step sorts out
+
+
+def erase_forwards(store: Store, forgotten: Sequence[int]) -> None:
+    """Take terms and facets out of the forward records of what is forgotten and not sealed yet (I3)."""
+
+    def write(batch: Batch) -> None:
+        for segment_id in forgotten:
+            found = batch.get("forward", frames.key(segment_id))
+            if found is not None:
+                left = replace(decode(found), terms=[], counts=b"", keys=[])
+                batch.put("forward", frames.key(segment_id), encode(left))
+
+    if forgotten:
+        store.write(write)
 
 
 def seal(

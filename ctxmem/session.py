@@ -7,7 +7,7 @@ I3. The caller holds `lock` for everything here but `log` itself.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ctxmem import intake, turns
 from ctxmem.collector import Marks, marks
@@ -61,6 +61,8 @@ class Session:
         self.calibration = Calibration(scale=target.model.prior)
         self.sent: Sent | None = Sent()  # None: not read again yet after a resume
         self.newest: tuple[int, Record] | None = None  # the segment appended last, as it was queued
+        self.seen_marks = -1
+        self.seen_forgotten: set[int] = set()  # of what the state shows or quotes
         self.appended_tokens = 0  # since the last turn
         self.view = self._new_view()
 
@@ -93,8 +95,7 @@ class Session:
             if row.target != target_key(self.target):
                 self._turn_cold()
         self._admit_after(self.state.last_id)
-        for segment_id in self.state.working.segments["id"].tolist():
-            self.state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
+        self.follow_marks(is_resuming=True)
         self.log.rise_above(self.state.last_id)
 
     def last_sent(self) -> Sent:
@@ -175,12 +176,8 @@ class Session:
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
 
     def appended(self, segment_id: int) -> Record | None:
-        """Return the record of the segment appended last, for its caller to keep; None for any other: read the log."""
-        if self.newest is None or self.newest[0] != segment_id:
-            return None
-        record = self.newest[1]
-        facets = {name: value.copy() if isinstance(value, list) else value for name, value in record.facets.items()}
-        return replace(record, facets=facets)  # the index has not read its own yet
+        """Return the record of the segment appended last, as it was queued; None for any other: read the log."""
+        return self.newest[1] if self.newest is not None and self.newest[0] == segment_id else None
 
     def waiting(self) -> tuple[Call, ...]:
         """Return the calls that wait for a result, oldest first."""
@@ -233,18 +230,22 @@ class Session:
 
     # -- marks --------------------------------------------------------------------------------------------------
 
-    def mark_pinned(self, segment_id: int, *, on: bool) -> None:
-        """Take note of a pin."""
-        for state in (self.state, self.staged):
-            if state is not None:
-                state.working.pin(segment_id, on=on)
-
-    def mark_forgotten(self) -> None:
-        """Take note that something was forgotten: what showed it shows `[forgotten]` from now on."""
-        for state in (self.state, self.staged):
-            if state is not None:
+    def follow_marks(self, *, is_resuming: bool = False) -> None:
+        """Take note of what was pinned or forgotten, by any process: what showed it shows `[forgotten]` from now on."""
+        version = self.log.marks_version
+        if version == self.seen_marks:
+            return
+        self.seen_marks = version
+        states = [state for state in (self.state, self.staged) if state is not None]
+        for state in states:
+            for segment_id in state.working.segments["id"].tolist():
+                state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
+        before, self.seen_forgotten = self.seen_forgotten, set(filter(self.log.is_forgotten, self.state.sources()))
+        if not is_resuming and not self.seen_forgotten <= before:
+            for state in states:
+                state.erase(self.log.is_forgotten)
                 state.end_epoch()
-        self.view.forget()
+            self.view.forget()
 
     # -- the reach of recall ----------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ I3. Bounded by the window, not by history (hidden ids are roaring bitmaps).
 It does not know providers, the disk or the clock.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,16 @@ class State:
     def ledger_sources(self) -> set[int]:
         """Return the ids of the segments that the ledger quotes."""
         return {i for one in self.lines() for i in (one.source, *(note.source for note in one.notes))}
+
+    def sources(self) -> set[int]:
+        """Return the ids of all that the prompt shows, quotes or speaks of."""
+        found = set(self.working.segments["id"].tolist()).union(self.ledger_sources(), *self.quoted.values())
+        return found.union(segment_id for segment_id, _ in self.systems)
+
+    def erase(self, is_forgotten: Callable[[int], bool]) -> None:
+        """Take out what was quoted of forgotten segments, so that it is not written again; shows the same."""
+        self.ledger = self.ledger.erased(is_forgotten)
+        self.working.erase(is_forgotten)
 
     def assistants(self) -> list[int]:
         """Return the groups shown that an assistant's message opens, oldest first."""

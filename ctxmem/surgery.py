@@ -26,6 +26,7 @@ def _commit(s: Session, state: State, row: ContextRow) -> None:
 
 def collect(s: Session, goal_tokens: int) -> Collection:
     """Collect down to `goal_tokens` (o200k) now; where nothing goes, nothing is written."""
+    s.follow_marks()
     done = work_out(s, s.state, goal_tokens)
     if not done.plan.dropped and not done.plan.forms:
         return summary(done)

@@ -3,7 +3,7 @@
 Everything inside is counted in o200k tokens; only what a caller sees, or a provider reports, is in the model's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import floor
@@ -109,7 +109,7 @@ class Target:
 
 
 def _schemas(tools: Sequence[Any]) -> tuple[Any, ...]:
-    if isinstance(tools, str | bytes | Mapping):
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
         raise BadInput("tools must be a list of schemas in the provider's shape")
     schemas = tuple(plain(tool, f"tools[{i}]") for i, tool in enumerate(tools))
     for i, schema in enumerate(schemas):

@@ -41,7 +41,7 @@ FLOORS: list[list[str]] = [
     ["index"],
     ["log"],
     # what callers hold
-    ["library", "loading", "session"],
+    ["library", "loading", "session", "erasing"],
     ["appending", "assembly", "calibrating", "wayback"],
     ["assembler", "choices", "history", "surgery"],
     ["context"],

@@ -77,8 +77,6 @@ class Log:
             store.close()
             raise
 
-    # --- names ---
-
     def session(self, name: str, *, create: bool = True) -> int | None:
         """The number of a session, made where it is new (one commit, with what is queued); None where it is not made.
 
@@ -188,8 +186,6 @@ class Log:
         self._commit_now([])
         if not self._store.readonly:
             self._upkeep.finish()
-
-    # --- reading ---
 
     def get(self, segment_id: int) -> Record:
         """One record, `pinned` as of now; see `Reader.get` for costs.
@@ -310,7 +306,7 @@ class Log:
             self._upkeep.finish()
             self.index.purge()
             purge.purge_records(self._store, self._reader.codec)
-            self._hot.drop(self._forgotten_ids())
+            self._hot.clear()
             self._store.rewrite()
         self._reader.refresh()
 
@@ -358,11 +354,6 @@ class Log:
 
     def _is_slot_held(self, number: int) -> bool:
         return self._store.locks is not None and self._store.locks.is_held_elsewhere(FIRST_SLOT + number)
-
-    def _forgotten_ids(self) -> list[int]:
-        with self._store.snapshot() as snapshot:
-            found: list[int] = marks.ids(snapshot, marks.FORGOTTEN).tolist()
-        return found
 
     def _idle(self) -> None:
         """What the small thread does when nothing waits: let others maintain, train the dictionary."""

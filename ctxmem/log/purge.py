@@ -6,11 +6,10 @@ I2. A dictionary is trained anew from live text, the unsealed log is compressed 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from ctxmem import changes, codec, forward, frames, marks, names
+from ctxmem import changes, codec, frames, marks, names
 from ctxmem.codec import Codec
 from ctxmem.log.reader import redacted
 from ctxmem.log.upkeep import current_dictionary, dictionaries, drop_dictionaries, put_dictionary
@@ -48,10 +47,6 @@ def _redact(batch: Batch, coder: Codec, ids: list[int]) -> None:
         stored = batch.get("log", frames.key(segment_id))
         if stored is not None:
             batch.put("log", frames.key(segment_id), coder.store(_redacted(coder.load(stored))))
-        analysed = batch.get("forward", frames.key(segment_id))
-        if analysed is not None:  # its terms go; its place in time and session stays
-            left = replace(forward.decode(analysed), terms=[], counts=b"", keys=[])
-            batch.put("forward", frames.key(segment_id), forward.encode(left))
         # In both while it is being sealed.
         frame = frames.find(batch, segment_id)
         if frame is None:

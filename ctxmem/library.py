@@ -13,7 +13,7 @@ from ctxmem.errors import BadInput
 from ctxmem.facets import IdSet
 from ctxmem.log import Log
 from ctxmem.query import parse
-from ctxmem.segment import Hit, Record, Segment
+from ctxmem.segment import Facets, Hit, Record, Segment
 
 MAX_LIMIT = 100_000
 
@@ -27,13 +27,17 @@ class Library:
     def segment(self, segment_id: int, record: Record | None = None) -> Segment:
         """Return one segment; from the hot tier in microseconds, else one read and one decompression.
 
+        `record`: as it was queued, where the caller has it; its facets are copied, for the index may not have read them.
+
         Raises:
             SegmentNotFound: no such id.
             CorruptSegment: the stored bytes fail their checksum.
         """
         if record is None:
             record = self._log.get(segment_id)
-        return _segment(segment_id, record, self._log.session_name(record.session))
+            return _segment(segment_id, record, self._log.session_name(record.session))
+        facets = {name: value.copy() if isinstance(value, list) else value for name, value in record.facets.items()}
+        return _segment(segment_id, record, self._log.session_name(record.session), facets)
 
     def search(self, query: str, sessions: Collection[str] | None = None, **wanted: Any) -> list[Hit]:
         """Search as `search_numbers`, sessions by name; names that no session has are left out."""
@@ -86,7 +90,7 @@ class Library:
         return {n for n in found if n is not None}
 
 
-def _segment(segment_id: int, record: Record, session: str | None) -> Segment:
+def _segment(segment_id: int, record: Record, session: str | None, facets: Facets | None = None) -> Segment:
     return Segment(
         id=segment_id,
         session=session,
@@ -100,5 +104,5 @@ def _segment(segment_id: int, record: Record, session: str | None) -> Segment:
         at=record.at,
         refs=record.refs,
         pinned=record.pinned,
-        facets=record.facets,
+        facets=record.facets if facets is None else facets,
     )

@@ -129,6 +129,8 @@ class Assembler:
         with self._session.lock:
             if self._last is not None and self._last[:2] == (choices, self._session.state.version):
                 return self._last[2].again()
+            if self._last is None and (same := assembly.last_prompt(self._session, assembly.digest(**choices))):
+                return same
             return assembly.prepare(self._session, **choices, reach=reach)
 
     def publish(self, pending: Pending, choices: dict[str, Any]) -> Prompt:

@@ -1,21 +1,19 @@
 """One turn, prepared: what goes, what comes back, the layout, and what to commit. Changes nothing but a copy.
 
 I1. `prepare` leaves the session's state as it is; `Pending.publish` makes the prepared one the state, after the commit.
-I2. What is sent fits: the sizes of stubs and ledger lines are counted, not guessed, before anything is committed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
+from hashlib import blake2b
 from typing import Any
 
-from ctxmem import collector, intake, tokens, turns
-from ctxmem.abridge import ledger_bound
-from ctxmem.collector import Plan
-from ctxmem.errors import WindowOverflow
-from ctxmem.ledger import lines_of
+from ctxmem import collector, intake, turns
+from ctxmem.codec import pack
+from ctxmem.collecting import Collected, collect, summary, write_plan
+from ctxmem.errors import BadInput
 from ctxmem.models import Model
-from ctxmem.prompt import Collection, Prompt, Reasons
+from ctxmem.prompt import Prompt
 from ctxmem.providers import Request, Unit, Wire
 from ctxmem.providers.plain import deep
 from ctxmem.recall import Recall, choose, plain_query
@@ -24,23 +22,11 @@ from ctxmem.session import Sent, Session
 from ctxmem.state import State
 from ctxmem.store import Batch
 from ctxmem.turns import ContextRow, TurnRow
-from ctxmem.view import Layout, View, stub_text
-from ctxmem.working import Shown
+from ctxmem.view import Layout, View
 
-_ROUNDS = 4  # a plan's estimates of stubs may be short; each round plans for what the last was over
 _THINKING_WAITS = 0.97  # of the budget: with bound thinking a collection waits for the next user message below this
 _CANDIDATES = 24  # hits that recall looks at
 _FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
-
-
-@dataclass(slots=True)
-class Collected:
-    """A collection worked out on a copy of the state."""
-
-    state: State
-    plan: Plan
-    seconds: float
-    freed_tokens: int
 
 
 @dataclass(slots=True)
@@ -78,17 +64,13 @@ class Pending:
         """Make the prepared turn the session's."""
         session = self.session
         session.state, session.staged, session.row = self.state, None, self.row
-        session.laid_out_newest = -1
+        session.laid_out_newest, session.recalled_for = -1, b""
         session.sent = self.sent
         session.appended_tokens = 0
 
     def abandon(self) -> None:
         """Undo the preparation: nothing of it was committed. A recalled segment stays, as any append does."""
-        session = self.session
-        session.staged, session.laid_out_newest = None, -1
-        session.view.invalidate()
-        if self.recalled is not None and self.recalled[0] > session.state.last_id:
-            session.admit(*self.recalled)
+        _undo(self.session, self.recalled)
 
 
 def write_state(batch: Batch, session: Session, state: State, row: ContextRow) -> None:
@@ -96,91 +78,6 @@ def write_state(batch: Batch, session: Session, state: State, row: ContextRow) -
     if state.epoch != session.row.epoch or row.turn <= 1:
         turns.put_epoch(batch, session.number, state.epoch, state.pack())
     turns.put_context(batch, session.number, row)
-
-
-def write_plan(batch: Batch, number: int, collection: int, done: Collected, row: ContextRow) -> None:
-    """Put a collection's journal row."""
-    packed = {"plan": done.plan.pack(), "turn": row.turn, "epoch": row.epoch, "freed": done.freed_tokens}
-    turns.put_collection(batch, number, collection, packed)
-
-
-def collect(session: Session, state: State, target_tokens: int, extra_tokens: int = 0) -> Collected:
-    """Work out a collection on a copy of the state, down to a `Session.load` of `target_tokens`.
-
-    Raises:
-        WindowOverflow: what must stay does not fit; the state is as it was.
-    """
-    start = perf_counter()
-    before, room, goal = session.load(state), session.room(state), target_tokens
-    over = 0
-    for _ in range(_ROUNDS):
-        made = state.copy()
-        made.has_memory_read = session.target.has_memory_read
-        try:
-            plan = collector.plan(
-                made.working,
-                budget_tokens=max(room, 1),
-                target_tokens=goal,
-                overhead_tokens=session.closed(made) + extra_tokens,
-                ledger_tokens=made.ledger.tokens,
-                turn=session.row.turn,
-                policy=session.policy,
-            )
-        except WindowOverflow as error:
-            raise _overflow(session, state, error.needed, error.roots) from error
-        _apply(session, made, plan, room - session.closed(made) - extra_tokens)
-        over = session.load(made) + extra_tokens - room
-        if over <= 0:
-            return Collected(made, plan, perf_counter() - start, before - session.load(made))
-        goal -= over + 64
-    raise _overflow(session, state, room + over, ())
-
-
-def _overflow(session: Session, state: State, needed: int, roots: Sequence[tuple[int, int, str]]) -> WindowOverflow:
-    """Say what does not fit: the roots by size, and what every prompt takes besides."""
-    fixed = [(state.system_id, state.system_tokens, "system"), (-1, session.target.tools_tokens, "tools")]
-    listed = sorted([*roots, *(row for row in fixed if row[1])], key=lambda row: (-row[1], row[0]))
-    capacity, needed = session.capacity(state), needed + session.fixed(state)
-    largest = ", ".join(f"{f'#{i} ' if i >= 0 else ''}{size:,} ({rule})" for i, size, rule in listed[:3])
-    return WindowOverflow(
-        f"what must stay takes {needed:,} of {capacity:,} tokens: {largest}; raise the window, unpin or drop",
-        capacity,
-        needed,
-        listed,
-    )
-
-
-def _apply(session: Session, made: State, plan: Plan, room: int) -> None:
-    """Carry out a plan on a copy: stubs with their true sizes, lines into the ledger, the epoch ended."""
-    get_many = session.log.get_many
-    forms = {}
-    for segment_id, (form, limit_tokens, _) in plan.forms.items():
-        record = get_many([segment_id])[0]
-        text = stub_text(Shown(segment_id, 0, form, limit_tokens), record, has_memory_read=made.has_memory_read)
-        taken = record.tokens if text is None else tokens.count(text) + intake.result_frame_tokens(record)
-        forms[segment_id] = (form, limit_tokens, taken)
-
-    def members(group: int) -> list[tuple[int, Record]]:
-        ids = made.working.segments_of(group)
-        return list(zip(ids, get_many(ids), strict=True))
-
-    lines = lines_of(plan, members)
-    _strip(session, made, [*plan.dropped, *plan.stubbed])
-    made.working.apply(plan.dropped, forms)
-    made.remove(plan.dropped)
-    bound = ledger_bound(session.room(made), session.policy.ledger_share, session.policy.ledger_tokens)
-    bound = max(0, min(bound, room - made.working.tokens))
-    made.ledger = made.ledger.extended(lines, bound, tokens.count)
-    made.mean_turn_tokens = session.row.mean_turn_tokens
-    made.end_epoch()
-
-
-def _strip(session: Session, made: State, changed: Sequence[int]) -> None:
-    """Leave reasoning out after the first edit, but in the newest assistant message: it is bound to its prefix."""
-    if not session.target.model.thinking_bound or not changed:
-        return
-    first, assistants = min(changed), made.assistants()
-    made.stripped.update(group for group in assistants[:-1] if group > first)
 
 
 def prepare(
@@ -200,8 +97,8 @@ def prepare(
     state, now = session.state, session.options.clock()
     units = [unit for message in extra for unit in session.view.renderer.units(message)]
     extra_tokens = sum(unit.tokens for unit in units)
-    found = None
-    if recall:
+    found, asked = None, digest(recall, recall_tokens, extra)
+    if recall and asked != session.recalled_for:  # else it is in the prompt: the turn that asked for it failed
         bound = recall_tokens if recall_tokens is not None else _recall_bound(session, state)
         found = find(session, state, recall, bound, reach)
     more = extra_tokens + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
@@ -209,12 +106,45 @@ def prepare(
     made = collected.state if collected else state
     recalled = None
     if found is not None:
-        recalled = _append_recall(session, found, now)
+        recalled, session.recalled_for = _append_recall(session, found, now), asked
         if made is not state:
             made.admit(*recalled)
         else:
             session.admit(*recalled)
-    return _lay_out(session, made, units, list(extra), extra_tokens, collected, recalled, now)
+    try:
+        return _lay_out(session, made, units, list(extra), extra_tokens, collected, recalled, now, asked)
+    except BaseException:
+        _undo(session, recalled)
+        raise
+
+
+def digest(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> bytes:
+    """Name what a caller wants of a turn, to know a retry by, after a resume too."""
+    return blake2b(pack((recall, recall_tokens, list(extra))), digest_size=8).digest()
+
+
+def _undo(session: Session, recalled: tuple[int, Record] | None) -> None:
+    """Undo a preparation: nothing of it was committed. A recalled segment stays, as any append does."""
+    session.staged, session.laid_out_newest = None, -1
+    session.view.invalidate()
+    if recalled is not None and recalled[0] > session.state.last_id:
+        session.admit(*recalled)
+
+
+def last_prompt(session: Session, asked: bytes) -> Prompt | None:
+    """Return the last turn's prompt where a resumed session is asked for it again and nothing was appended since."""
+    row, state = session.row, session.state
+    if not row.turn or row.asked != asked or (row.newest, row.epoch) != (state.last_id, state.epoch):
+        return None
+    with session.log.snapshot() as snapshot:
+        turn = turns.turn(snapshot, session.number, row.turn)
+    if turn is None or session.calibration.estimate(turn.counted_tokens) > turn.budget:
+        return None
+    view = session.view
+    view.refresh(state)
+    units = [unit for message in turn.extra for unit in view.renderer.units(message)]
+    wire = join(view, Sent.of(view.layout, state), units, turn.n_stable)
+    return build(turn, wire, view.layout, model=session.target.model, tools=session.target.tools)
 
 
 def _recall_bound(session: Session, state: State) -> int:
@@ -266,6 +196,7 @@ def _lay_out(
     collected: Collected | None,
     recalled: tuple[int, Record] | None,
     now: float,
+    asked: bytes,
 ) -> Pending:
     view, target = session.view, session.target
     session.staged = state if state is not session.state else None
@@ -274,7 +205,7 @@ def _lay_out(
     counted = session.total(state) + extra_tokens
     exact = session.is_exact(state)
     stable, n_stable = _stable(session, state, layout)
-    row = _next_row(session, state, counted, now, collections=1 if collected else 0)
+    row = replace(_next_row(session, state, counted, now, collections=1 if collected else 0), asked=asked)
     turn = TurnRow(
         turn=row.turn,
         epoch=state.epoch,
@@ -295,6 +226,8 @@ def _lay_out(
         extra=extra,
     )
     sent = Sent.of(layout, state)
+    if not (layout.entries or units or state.systems):
+        raise BadInput("there is nothing to send yet: append a message first")
     wire = join(view, sent, units, n_stable)
     prompt = build(turn, wire, layout, model=target.model, tools=target.tools, collected=collected)
     session.laid_out_newest = state.last_id
@@ -358,19 +291,6 @@ def build(
             marks=wire.marks,
             drop_block=turn.epoch > 0,
         ),
-    )
-
-
-def summary(done: Collected) -> Collection:
-    """Say what a collection did, for callers."""
-    plan = done.plan
-    return Collection(
-        dropped=tuple(plan.dropped),
-        stubbed=tuple(plan.stubbed),
-        kept=tuple(plan.kept),
-        freed_tokens=done.freed_tokens,
-        reasons=Reasons(plan),
-        seconds=done.seconds,
     )
 
 

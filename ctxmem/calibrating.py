@@ -63,4 +63,5 @@ def _calibrate(s: Session, number: int, name: str, counted: int, actual: int) ->
     s.row.calibrations[name] = learned.to_dict()
     if is_current:
         s.calibration = learned
-        s.state.version += 1  # the budget in o200k tokens changed: a retry may need another prompt
+        if learned.estimate(s.row.last_tokens) > s.target.budget(exact=s.is_exact(s.state)):
+            s.state.version += 1  # the last prompt does not fit, as is known now: a retry needs another

@@ -15,7 +15,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import appending, assembly, calibrating, choices, history, inputs, surgery, wayback
+from ctxmem import appending, calibrating, choices, collecting, history, inputs, surgery, wayback
 from ctxmem.appending import Given
 from ctxmem.assembler import Assembler
 from ctxmem.errors import BadInput, StoreClosed
@@ -207,7 +207,7 @@ class Context:
             WindowOverflow: what must stay does not fit.
         """
         with self._locked() as s:
-            return assembly.summary(assembly.collect(s, s.state, choices.goal(s, target)))
+            return collecting.summary(collecting.collect(s, s.state, choices.goal(s, target)))
 
     def collect(self, target: int | None = None) -> Collection:
         """Collect now, down to `target` tokens (default: low water); on disk when this returns.

@@ -61,6 +61,7 @@ class Session:
         self.calibration = Calibration(scale=target.model.prior)
         self.sent: Sent | None = Sent()  # None: not read again yet after a resume
         self.newest: tuple[int, Record] | None = None  # the segment appended last, as it was queued
+        self.recalled_for = b""  # what the turn wanted that recalled something and failed
         self.seen_marks = -1
         self.seen_forgotten: set[int] = set()  # of what the state shows or quotes
         self.appended_tokens = 0  # since the last turn

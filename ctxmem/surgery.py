@@ -6,8 +6,9 @@ I1. Each works on a copy of the state, commits it, and only then makes it the st
 from dataclasses import replace
 
 from ctxmem import collector
-from ctxmem.assembly import Collected, summary, write_plan, write_state
-from ctxmem.assembly import collect as work_out
+from ctxmem.assembly import write_state
+from ctxmem.collecting import Collected, summary, write_plan
+from ctxmem.collecting import collect as work_out
 from ctxmem.errors import BadInput
 from ctxmem.prompt import Collection
 from ctxmem.session import Session

@@ -37,6 +37,7 @@ class ContextRow:
     last_tokens: int = 0  # o200k, of the last prompt
     mean_turn_tokens: float = 0.0
     is_cold: bool = False
+    asked: bytes = b""  # a digest of what the caller wanted of the last turn
     calibrations: dict[str, dict[str, float]] = field(default_factory=dict)
     observed: list[Any] = field(default_factory=list)  # turn, model, the calibration before it
     lineage: list[list[int]] = field(default_factory=list)  # [session, newest id shared] of the sessions forked from

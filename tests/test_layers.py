@@ -42,7 +42,7 @@ FLOORS: list[list[str]] = [
     ["log"],
     # what callers hold
     ["library", "loading", "session", "erasing"],
-    ["appending", "assembly", "calibrating", "wayback"],
+    ["appending", "collecting", "assembly", "calibrating", "wayback"],
     ["assembler", "choices", "history", "surgery"],
     ["context"],
     ["memory"],

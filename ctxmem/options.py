@@ -48,7 +48,7 @@ class Policy:
         high, low: water marks as shares of budget; a collection starts above high and frees down to low.
         min_reclaim: a collection that frees less than this share is not worth the provider's cache.
         ceiling: bound on the budget where `window` is not given.
-        keep_recent: newest groups kept while they fit a quarter of the budget.
+        keep_recent: newest groups kept while they fit a tenth of the budget.
         restore_turns: turns for which a restored group is a root.
         ledger_share, ledger_tokens: bound of the ledger, whichever is smaller.
         recall_tokens: bound of what one recall adds; None: min(0.05 of budget, 2,000).

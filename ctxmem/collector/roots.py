@@ -28,7 +28,7 @@ RULES: Final = (
 (SMALL_USER, REFERENCED, VALUE, SUPERSEDED) = range(8, 12)
 
 OPEN_TURNS: Final = 64  # a call that was not answered within so many turns no longer holds its group
-RECENT_SHARE: Final = 0.25  # of the budget, for the newest groups
+RECENT_SHARE: Final = 0.10  # of the budget, for the newest groups; beyond it their value keeps them
 NO_RULE: Final = 255
 
 

@@ -14,7 +14,7 @@ class Marks(NamedTuple):
     min_reclaim_tokens: int
 
 
-LOW_SHARE: Final = 0.57  # of the budget: what a collection frees down to
+LOW_SHARE: Final = 0.60  # of the budget: what a collection frees down to
 HIGH_SHARE: Final = 0.95  # of the budget: no collection starts below it while the cache is warm
 
 
@@ -34,7 +34,7 @@ def marks(
     saves, so that only moves the mark between 0.95 and all of the budget.
 
     >>> marks(100_000, Policy())
-    Marks(high_tokens=100000, low_tokens=57000, min_reclaim_tokens=10000)
+    Marks(high_tokens=100000, low_tokens=60000, min_reclaim_tokens=10000)
     """
     low = (policy.low if policy.low is not None else LOW_SHARE) * budget_tokens
     least = policy.min_reclaim * budget_tokens

@@ -23,7 +23,8 @@ from ctxmem.errors import BadQuery
 MAX_CHARS = 65_536  # a longer query is refused
 MAX_TERMS = 64  # ranked terms kept: required ones first, then in order
 MAX_READ = 1_024  # clauses read of a query with operators
-MAX_CLAUSES = 16  # phrases, and prefixes, and excluded words: each kind
+MAX_CLAUSES = 16  # phrases, and excluded words: each kind
+MAX_PREFIXES = 6  # each stands for up to 64 words
 PREFIX_CHARS = 3  # a shorter prefix is refused
 PREFIX_EXPANSIONS = 64  # most frequent words that a prefix stands for
 
@@ -135,9 +136,10 @@ class _Parser:
             tuple(required),
             tuple(self.excluded)[:MAX_CLAUSES],
             tuple(self.phrases)[:MAX_CLAUSES],
-            tuple(self.prefixes)[:MAX_CLAUSES],
+            tuple(self.prefixes)[:MAX_PREFIXES],
             is_cut=len(self.should | self.required) > MAX_TERMS
-            or max(len(self.excluded), len(self.phrases), len(self.prefixes)) > MAX_CLAUSES,
+            or max(len(self.excluded), len(self.phrases)) > MAX_CLAUSES
+            or len(self.prefixes) > MAX_PREFIXES,
         )
         if not (kept.should or kept.required or any(prefix.sign >= 0 for prefix in kept.prefixes)):
             raise BadQuery("nothing to look for in the query; give at least one word that is not a stop word")

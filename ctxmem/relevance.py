@@ -4,7 +4,10 @@ The whole formula; every division is a floor division of integers:
 
     norm(length)     = 3 (32 + length)                                  BM25's k1 (1 - b + b length / pivot) in 1/160,
                                                                         with k1 1.8, b 2/3, pivot 64 words
-    impact(tf, len)  = clip((40960 tf + d / 2) / d, 1, 255), d = 160 tf + norm(len)         one byte of each posting
+    said(tf, len)    = max(1440 tf, 5 norm(len) + 720 (tf - 1))         left: BM25; right: in what is longer than the
+                                                                        pivot, the first mention says as much as in a
+                                                                        segment of 64 words, any further one half
+    impact(tf, len)  = clip((256 said + d / 2) / d, 1, 255), d = said + 9 norm(len)         one byte of each posting
     idf(n, df)       = max(1, round(4096 ln(1 + (n - df + 0.5) / (df + 0.5))))
     own(s)           = sum over terms t of idf(t) impact(s, t)                              plain BM25, in 1/256 / 4096
 
@@ -18,6 +21,9 @@ Conversation-aware, for a query's ranked terms (BM25 alone knows no neighbour):
     alone(s)         = sum over t of idf(t) x(s, t)
     session(s)       = sum over t of idf(t) max of x(r, t) over the rows r of its session           0 without a session
     score(s)         = (alone(s) + session(s) 3 / 8) / 256              in the units of own(s)
+
+Without the right side a word that stands once in a tool's output of 1,500 words says a tenth of what it says in a line,
+and a line that shares one part of an identifier comes before the page that holds it whole (docs/decisions).
 
 An impact of 256 x says that a fraction x of what a term can say is said, so x / (1 - x) is a count normalised by
 length, and counts of neighbours may be added. That is why the odds are summed, and not the scores.
@@ -42,10 +48,12 @@ REACH = 2  # segments before and after one that speak for it
 Int64s: TypeAlias = "npt.NDArray[np.int64]"
 Array: TypeAlias = "npt.NDArray[Any]"
 
-# On disk: impacts are stored with the postings; never change these three.
-_TF_UNIT = 160
+# On disk: impacts are stored with the postings; never change these five.
+_TF_UNIT = 1_440
 _NORM_BASE = 32
-_NORM_STEP = 3
+_NORM_STEP = 27
+_FIRST_SHARE = (5, 9)  # of the norm: what the first mention says at least
+_FURTHER_UNIT = 720
 
 _ODDS = np.array([4096 * i // (256 - i) for i in range(256)], np.float64)
 
@@ -54,13 +62,15 @@ def impact(tf: int, length: int) -> int:
     """Return what one term's count says about a segment of that length in words, 1 to 255; 0 where the count is 0.
 
     >>> impact(1, 64), impact(3, 64), impact(1, 6400)
-    (91, 160, 2)
+    (91, 160, 91)
     """
     if tf <= 0:
         return 0
-    count = min(tf, MAX_TF) * _TF_UNIT
-    whole = count + _NORM_STEP * (_NORM_BASE + length)
-    return max(1, min(255, (256 * count + whole // 2) // whole))
+    count = min(tf, MAX_TF)
+    norm = _NORM_STEP * (_NORM_BASE + length)
+    said = max(_TF_UNIT * count, norm // _FIRST_SHARE[1] * _FIRST_SHARE[0] + _FURTHER_UNIT * (count - 1))
+    whole = said + norm
+    return max(1, min(255, (256 * said + whole // 2) // whole))
 
 
 def impacts(tf: Array, length: Array) -> npt.NDArray[np.uint8]:
@@ -69,9 +79,12 @@ def impacts(tf: Array, length: Array) -> npt.NDArray[np.uint8]:
     >>> impacts(np.array([1, 3]), np.array([64, 64]))
     array([ 91, 160], dtype=uint8)
     """
-    count = np.minimum(tf, MAX_TF).astype(np.int32) * np.int32(_TF_UNIT)
-    whole = count + np.int32(_NORM_STEP) * (np.asarray(length).astype(np.int32) + np.int32(_NORM_BASE))
-    raw = ((count << 8) + (whole >> 1)) / whole  # its floor is exact: both are whole numbers below 2^26
+    count = np.minimum(tf, MAX_TF).astype(np.int32)
+    norm = np.int32(_NORM_STEP) * (np.asarray(length).astype(np.int32) + np.int32(_NORM_BASE))
+    least = norm // np.int32(_FIRST_SHARE[1]) * np.int32(_FIRST_SHARE[0])
+    said = np.maximum(np.int32(_TF_UNIT) * count, least + np.int32(_FURTHER_UNIT) * (count - np.int32(1)))
+    whole = said + norm
+    raw = ((said << 8) + (whole >> 1)) / whole  # its floor is exact: both are whole numbers below 2^29
     found: npt.NDArray[np.uint8] = np.clip(raw, 1, 255).astype(np.uint8)
     return found
 

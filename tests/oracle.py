@@ -7,6 +7,8 @@ own arithmetic; of ours it takes the analysis of texts and the parsed query.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from ctxmem import terms
@@ -36,10 +38,11 @@ class Doc:
         return all(any(type(a) is type(b) and a == b for a in own) for b in wanted)
 
 
+@cache
 def impact(tf: int, length: int) -> int:
-    tf = min(tf, 255)
-    whole = 160 * tf + 3 * (32 + length)
-    return max(1, min(255, (2 * 40960 * tf + whole // 2 * 2) // (2 * whole)))
+    tf, norm = min(tf, 255), 3 * (32 + length)
+    odds = max(Fraction(160 * tf, norm), Fraction(160, 288) + Fraction(80 * (tf - 1), norm))
+    return max(1, min(255, math.floor(256 * odds / (1 + odds) + Fraction(1, 2))))
 
 
 def idf(n: int, df: int) -> int:

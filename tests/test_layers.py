@@ -42,7 +42,8 @@ FLOORS: list[list[str]] = [
     ["log"],
     # what callers hold
     ["library", "loading", "session", "erasing"],
-    ["appending", "collecting", "assembly", "calibrating", "wayback"],
+    ["appending", "calibrating", "collecting", "wayback"],
+    ["assembly"],
     ["assembler", "choices", "history", "surgery"],
     ["context"],
     ["memory"],

@@ -62,7 +62,8 @@ def explain(s: Session, segment_id: int) -> Explanation:
                 segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, row["turn"]
             )
         below = rows[-1][0] if rows else 0
-    rule = "system" if where == "system" else "not collected yet" if intake.TURN in record.extra else "not in a prompt"
+    named = {"system": "system", "replaced": "system", "hidden": "hidden", "forgotten": "forgotten"}
+    rule = named.get(where, "not collected yet" if intake.TURN in record.extra else "not in a prompt")
     return Explanation(segment_id, group, where, rule, 0.0, -1, (group,), record.tokens, None, None)
 
 
@@ -71,6 +72,8 @@ def _where(s: Session, segment_id: int, group: int, *, in_prompt: bool) -> str:
         return "forgotten"
     if segment_id == s.state.system_id:
         return "system"
+    if any(segment_id == system_id for system_id, _ in s.state.systems):
+        return "replaced"
     if segment_id in s.state.hidden:
         return "hidden"
     if segment_id in s.state.working:

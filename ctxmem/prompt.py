@@ -123,7 +123,7 @@ class Explanation:
 
     Attributes:
         state: "shown", "stub", "ledger" (a line is left, or not even that), "hidden" (rewound or dropped),
-            "forgotten", "system", "note" (never part of the prompt).
+            "forgotten", "system", "replaced" (a former system prompt), "note" (never part of the prompt).
         rule, score, rank, path: of the newest collection that looked at its group.
         collection: that collection's number, None before the first.
         turn: the turn that made that collection.

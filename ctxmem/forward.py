@@ -5,7 +5,9 @@ Does not know: the store, runs.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ctxmem import facets, terms
 from ctxmem.segment import Record
@@ -32,17 +34,38 @@ class Forward:
     keys: list[bytes]
 
 
-def of_record(record: Record) -> Forward:
-    """Analyse a record: 15 us for 36 words. One whose `extra` says `unindexed` is never a hit."""
+class Words(NamedTuple):
+    """What analysis finds in a text: terms joined by NUL, how often each, and the length in words."""
+
+    terms: bytes
+    counts: bytes
+    length: int
+
+
+def words_of(text: str, speakers: Sequence[str], at: float) -> Words:
+    """Analyse a text: 15 us for 36 words."""
+    found, length = terms.document(text, speakers, at)
+    counts = bytes([min(_MOST_COUNTED, count) for _, count in found])
+    return Words("\0".join([term for term, _ in found]).encode(), counts, length)
+
+
+def speakers_of(record: Record) -> list[str]:
+    """Return the names that the facet `entity` gives."""
+    given = record.facets.get("entity")
+    return [name for name in (given if isinstance(given, list | tuple) else [given]) if isinstance(name, str)]
+
+
+def of_record(record: Record, words: Words | None = None) -> Forward:
+    """Return a record's forward record; its text is analysed unless `words` are given.
+
+    One whose `extra` says `unindexed` is never a hit.
+    """
     if record.extra.get("unindexed"):
         return Forward(record.session, record.tokens, record.at, 0, [], b"", [facets.UNSEARCHED])
-    given = record.facets.get("entity")
-    speakers = [name for name in (given if isinstance(given, list | tuple) else [given]) if isinstance(name, str)]
-    found, length = terms.document(record.text, speakers, record.at)
-    counts = bytes([min(_MOST_COUNTED, count) for _, count in found])
+    found = words_of(record.text, speakers_of(record), record.at) if words is None else words
     keys = list(dict.fromkeys([facets.kind_key(record.kind), *facets.facet_keys(record.facets)]))
-    words = "\0".join([term for term, _ in found]).encode()
-    return Forward(record.session, record.tokens, record.at, length, words.split(b"\0") if found else [], counts, keys)
+    listed = found.terms.split(b"\0") if found.counts else []
+    return Forward(record.session, record.tokens, record.at, found.length, listed, found.counts, keys)
 
 
 def encode(forward: Forward) -> bytes:

@@ -1,24 +1,27 @@
-"""Load many items at once: few go the way of every append, many past the queue as whole blocks.
+"""Load many items at once: few go the way of every append, many past the queue as whole blocks, by worker processes.
 
 I1. Bounded memory: what is held is at most `MANY` records, or `MANY_BYTES` of text.
 I2. What stood before a bad item stays, and the error says which item it was.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from ctxmem import tokens
+from ctxmem.analysis import Workers
 from ctxmem.errors import CtxMemError
+from ctxmem.forward import Words, speakers_of
 from ctxmem.log import Log
 from ctxmem.segment import Record
 
 MANY = 32_768  # half a block: from here on a block of its own is worth what it leaves empty
 MANY_BYTES = 64 << 20
-_CHUNK = 512  # records whose texts are counted at once
-_AHEAD = 3  # chunks that are being counted while others are indexed
+_BATCH = 256  # records that a worker gets at once
+_AHEAD = 2  # batches that wait for a worker, or for this thread
 _COMMIT_BYTES = 8 << 20
 _PROGRESS = 1_024
 
@@ -31,21 +34,27 @@ class _Item(NamedTuple):
     key: str | None
 
 
+class _Counted(NamedTuple):
+    record: Record
+    key: str | None
+    words: Words
+
+
 def load(log: Log, items: Iterable[Mapping[str, Any]], make: MakeRecord, progress: Progress | None) -> list[int]:
     """Append every item and return the ids; on disk when it returns. `make` checks an item and gives record and key.
 
     Raises:
-        What `make` and the log raise, with the item's position in a note; what stood before it is on disk.
+        What `make` and the log raise, with the item's position in the message; what stood before it is on disk.
     """
-    made = _made(items, make)
     ids: list[int] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="ctxmem-count") as pool:
-        first, rest, is_much = _begun(made)
-        try:
-            counted = _counted(chain(first, rest), pool)
-            (_load_blocks if is_much else _append_each)(log, counted, ids, progress)
-        finally:
-            log.commit()
+    first, rest, is_much = _begun(_made(items, make))
+    try:
+        if is_much:
+            _load_blocks(log, chain(first, rest), ids, progress)
+        else:
+            _append_each(log, chain(first, rest), ids, progress)
+    finally:
+        log.commit()
     if progress is not None:
         progress(len(ids))
     return ids
@@ -85,28 +94,29 @@ def _raising(error: Exception) -> Iterator[_Item]:
     raise error
 
 
-def _counted(items: Iterable[_Item], pool: ThreadPoolExecutor) -> Iterator[_Item]:
-    """Count texts on another thread, a few chunks ahead: the tokenizer runs outside the interpreter's lock."""
-    waiting: deque[tuple[list[_Item], Future[list[int]]]] = deque()
+def _analysed(items: Iterable[_Item], workers: Workers) -> Iterator[_Counted]:
+    """Have texts counted and analysed a few batches ahead; an error comes when all before it is through."""
+    waiting: deque[tuple[list[_Item], Future[list[tuple[int, Words]]]]] = deque()
     source = iter(items)
     error: BaseException | None = None
     while error is None or waiting:
-        while error is None and len(waiting) < _AHEAD:
-            chunk: list[_Item] = []
+        while error is None and len(waiting) < workers.n + _AHEAD:
+            batch: list[_Item] = []
             try:
-                for item in islice(source, _CHUNK):
-                    chunk.append(item)  # noqa: PERF402 - what came before an error is kept
-            except Exception as raised:  # noqa: BLE001 - raised below, once what came before it is through
+                for item in islice(source, _BATCH):
+                    batch.append(item)  # noqa: PERF402 - what came before an error is kept
+            except Exception as raised:  # noqa: BLE001 - raised below
                 error = raised
-            if chunk:
-                waiting.append((chunk, pool.submit(tokens.count_each, [i.record.text for i in chunk])))
+            if batch:
+                texts = [(i.record.text, speakers_of(i.record), i.record.at) for i in batch]
+                waiting.append((batch, workers.submit(texts)))
             elif error is None:
                 error = StopIteration()
         if waiting:
-            chunk, counts = waiting.popleft()
-            for item, n in zip(chunk, counts.result(), strict=True):
+            batch, future = waiting.popleft()
+            for item, (n, words) in zip(batch, future.result(), strict=True):
                 item.record.tokens = n
-                yield item
+                yield _Counted(item.record, item.key, words)
     if not isinstance(error, StopIteration):
         raise error
 
@@ -114,6 +124,7 @@ def _counted(items: Iterable[_Item], pool: ThreadPoolExecutor) -> Iterator[_Item
 def _append_each(log: Log, items: Iterable[_Item], ids: list[int], progress: Progress | None) -> None:
     waiting_bytes = 0
     for item in items:
+        item.record.tokens = tokens.count(item.record.text)
         ids.append(log.append(item.record, key=item.key)[0])
         waiting_bytes += len(item.record.text)
         if len(ids) % _PROGRESS == 0 or waiting_bytes > _COMMIT_BYTES:
@@ -124,11 +135,13 @@ def _append_each(log: Log, items: Iterable[_Item], ids: list[int], progress: Pro
 
 
 def _load_blocks(log: Log, items: Iterable[_Item], ids: list[int], progress: Progress | None) -> None:
+    wanted = log.options.load_workers
     with log.bulk() as bulk:
         if bulk is not None:
-            for item in items:
-                ids.append(bulk.add(item.record, item.key))
-                if progress is not None and len(ids) % _PROGRESS == 0:
-                    progress(len(ids))
+            with Workers(min(os.cpu_count() or 1, 4) if wanted is None else wanted) as workers:
+                for item in _analysed(items, workers):
+                    ids.append(bulk.add(item.record, item.key, item.words))
+                    if progress is not None and len(ids) % _PROGRESS == 0:
+                        progress(len(ids))
             return
     _append_each(log, items, ids, progress)  # another process maintains the store: the way of every append

@@ -26,6 +26,7 @@ class Options:
         tail_segments: segments of one writer that wait unsealed before maintenance seals them.
         merge_factor: runs of one size that are merged into the next.
         block_segments: consecutive ids of one block; fixed when the store is made, at most 65,536.
+        load_workers: processes that count and analyse texts for a large `add_many` (None: one a core, at most 4).
         map_bytes: address space reserved for the file (0: as much as the system lets us, at most 1 TiB).
     """
 
@@ -37,12 +38,15 @@ class Options:
     tail_segments: int = 1024
     merge_factor: int = 8
     block_segments: int = 65_536
+    load_workers: int | None = None
     map_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Choices for one context's collector. Shares are of the budget, sizes in tokens; None: derived, see docs/collector.md.
+    """Choices for one context's collector: shares of what system and tools leave of the budget; sizes in tokens.
+
+    None: derived, see docs/collector.md.
 
     Parameters:
         high, low: water marks as shares of budget; a collection starts above high and frees down to low.

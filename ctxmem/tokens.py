@@ -11,7 +11,7 @@ It does not know messages, providers or models; framing is counted in `providers
 
 import lzma
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -78,11 +78,6 @@ def count(text: str) -> int:
         return len(encoding.encode_ordinary(text))
     pieces = range(0, len(text), PIECE_CHARS)
     return sum(len(encoding.encode_ordinary(text[at : at + PIECE_CHARS])) for at in pieces)
-
-
-def count_each(texts: Sequence[str]) -> list[int]:
-    """Count many texts; outside the interpreter's lock but for a moment each, so worth a thread."""
-    return [count(text) for text in texts]
 
 
 _SCALE_MIN, _SCALE_MAX = 0.7, 2.5

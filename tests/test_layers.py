@@ -40,6 +40,7 @@ FLOORS: list[list[str]] = [
     ["audit"],
     ["index"],
     ["log"],
+    ["analysis"],
     # what callers hold
     ["library", "loading", "session", "erasing"],
     ["appending", "calibrating", "collecting", "wayback"],

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ctxmem import codec, forward, names
 from ctxmem.errors import KeyConflict
+from ctxmem.forward import Words
 from ctxmem.index import Index
 from ctxmem.segment import Record
 from ctxmem.store import Batch
@@ -28,8 +29,10 @@ class Load:
         self._keys: dict[bytes, tuple[int, bytes]] = {}  # of what is not flushed yet: stored name -> id, digest
         self.last_id = -1
 
-    def add(self, record: Record, key: str | None = None) -> int:
+    def add(self, record: Record, key: str | None = None, words: Words | None = None) -> int:
         """Take one record and return its id, or that of the segment its key names. On disk once in a block.
+
+        `words`: its text analysed, where that was done elsewhere.
 
         Raises:
             BadInput: the record holds a value that cannot be stored. KeyConflict: the key names other content.
@@ -45,7 +48,7 @@ class Load:
         self._next_id += 1
         if name is not None:
             self._keys[name] = segment_id, digest
-        if self._bulk.add(segment_id, forward.of_record(record), packed):
+        if self._bulk.add(segment_id, forward.of_record(record, words), packed):
             self.flush()
         return segment_id
 

@@ -3,7 +3,7 @@
 import pytest
 
 import ctxmem
-from ctxmem import loading
+from ctxmem import analysis, loading
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf")
 
@@ -16,7 +16,7 @@ def items(n, **more):
 def small(monkeypatch):
     """Make a load count as many from 300 items on."""
     monkeypatch.setattr(loading, "MANY", 300)
-    return ctxmem.Options(block_segments=512, tail_segments=64)
+    return ctxmem.Options(block_segments=512, tail_segments=64, load_workers=0)
 
 
 @pytest.mark.parametrize("n", [0, 1, 299, 300, 511, 512, 513, 2000])
@@ -89,3 +89,31 @@ def test_appends_go_on_during_a_load(tmp_path, small):
         assert len(set(ids) | set(between)) == 909
         assert {memory.get(i).text for i in between} == {f"in between {p}" for p in range(0, 900, 100)}
         assert len(memory.search("between", limit=100)) == 9
+
+
+def test_workers_give_what_this_process_would():
+    texts = [(item["text"] + "\ud800 \0 snake_case", ["Ann"], float(n)) for n, item in enumerate(items(40))]
+    with analysis.Workers(2) as workers:
+        batches = [workers.submit(texts[at : at + 7]) for at in range(0, 40, 7)]
+        found = [row for batch in batches for row in batch.result()]
+
+    assert found == analysis.analysed(texts)
+
+
+def test_a_dead_worker_costs_time_only():
+    texts = [("some text", [], 0.0)] * 5
+    with analysis.Workers(1) as workers:
+        assert workers.submit(texts).result() == analysis.analysed(texts)
+        for child in workers._children:
+            child.kill()
+            child.wait()
+        assert workers.submit(texts).result() == analysis.analysed(texts)
+        assert workers.submit(texts).result() == analysis.analysed(texts)
+
+
+def test_a_load_by_workers_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "MANY", 300)
+    with ctxmem.open(tmp_path / "store", options=ctxmem.Options(load_workers=1)) as memory:
+        ids = memory.add_many(items(700))
+        assert len(memory.search("+delta", limit=500)) == 100
+        assert memory.get(ids[3]).tokens == memory.add(memory.get(ids[3]).text).tokens

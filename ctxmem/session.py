@@ -173,7 +173,7 @@ class Session:
             is_system = intake.SYSTEM in record.extra and (state.system_id >= 0 or self.sent_newest >= 0)
             state.admit(segment_id, record)
             is_late = intake.INDEX in record.extra and group <= self.sent_newest
-            if is_system or is_late:
+            if (is_system or is_late) and segment_id > self.sent_newest:  # else it was sent, and this is a resume
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
 
     def appended(self, segment_id: int) -> Record | None:

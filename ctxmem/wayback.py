@@ -4,6 +4,7 @@ I1. What the model asks for wrongly is answered with a sentence; what the caller
 I2. Ids are checked against the sessions in reach before a byte of them is shown.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from ctxmem.session import Session
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
+_SPAN = re.compile(r", characters (\d+)-(\d+) of \d+:$")
 _NEAR = 4_096  # segments after a call among which its results are looked for
 
 
@@ -167,6 +169,6 @@ def _read(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> s
 
 def original_page(answer: str) -> str:
     """Return the exact text that a `memory_read` answer quotes, for callers that join pages."""
-    body = answer.split("\n", 2)[2]
-    head, mark, _ = body.rpartition("\n[continues: memory_read(")
-    return head if mark else body
+    _, heading_line, body = answer.split("\n", 2)
+    start, stop = _SPAN.findall(heading_line)[-1]
+    return body[: int(stop) - int(start)]  # the heading knows: the text may end like a page of ours

@@ -370,7 +370,7 @@ class Context:
             policy=s.policy,
             opener=self._opener,
             reads=self._reads,
-            model=model or target.model.name,
+            model=target.model.name if model is None else model,
             tools=target.tools,
             **(same if model is None else {}),
         )

@@ -59,7 +59,7 @@ def segment_id(value: object, name: str = "id") -> int:
 
 def refs(values: Iterable[object]) -> tuple[int, ...]:
     """Return references as a tuple of ids without repeats, in the order given."""
-    if isinstance(values, str | bytes | Mapping):
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise BadInput("refs must be a sequence of segment ids")
     return tuple(dict.fromkeys(segment_id(v, "refs") for v in values))
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem import facets, forward, frames, merging
+from ctxmem.building import RunBuilder
 from ctxmem.errors import CtxMemError
-from ctxmem.runs import Put, Run, RunBuilder, RunView
+from ctxmem.runs import Put, Run, RunView
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Store
 

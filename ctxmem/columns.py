@@ -114,11 +114,17 @@ class Sessions:
         groups = self.starts.searchsorted(self._places(offsets).astype(np.uint32), side="right") - 1
         return self.numbers.take(groups).astype(np.int64)
 
-    def bounds(self, offsets: Array) -> tuple[Int64s, Array, Array, Array]:
-        """Return each segment's place in order of session, where its session starts and stops there, and its number."""
-        places = self._places(offsets)
-        groups = self.starts.searchsorted(places.astype(np.uint32), side="right")
-        return places, self.starts.take(groups - 1), self.starts.take(groups), self.numbers.take(groups - 1)
+    def bounds(self, places: Array) -> tuple[Array, Array, Array]:
+        """Return where each segment's session starts and stops in order of session, and its number.
+
+        `places` are offsets, uint32[n]; the segments' places in that order are written into it.
+        """
+        if self.rank is not None:
+            places[:] = self.rank.take(places)
+        groups = self.starts.searchsorted(places, side="right")
+        high = self.starts.take(groups)
+        groups -= 1
+        return self.starts.take(groups), high, self.numbers.take(groups)
 
     def ends(self, wanted: Array, reach: int) -> tuple[Int64s, Int64s]:
         """Return the first and the last `reach` segments of each session: two int64[w, reach] of offsets, -1: none.

@@ -4,7 +4,7 @@ Nothing is indexed for it: a forgotten neighbour leaves nothing, the next one ta
 Does not know: the formula, see `relevance.rerank`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from ctxmem import relevance
 from ctxmem.parts import Scope
+from ctxmem.postings import Posting
+from ctxmem.scoring import Spread
 
 Array: TypeAlias = npt.NDArray[Any]
 Int64s: TypeAlias = npt.NDArray[np.int64]
@@ -20,70 +22,74 @@ Int64s: TypeAlias = npt.NDArray[np.int64]
 _REACH = 2 * relevance.REACH  # the neighbours of neighbours
 _MIDDLE = slice(_REACH - relevance.REACH, _REACH + relevance.REACH + 1)
 _STEPS = np.array([-1, 1, -2, 2])
+_AROUND = np.arange(-_REACH, _REACH + 1)
+_CELL_BITS = 22  # an id and a place in the windows of a pool in one number
+_CELL = (1 << _CELL_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The pool and its neighbours, in order of id: what `relevance.rerank` takes."""
+    """The pool and its neighbours, in order of id: what `relevance.rerank` takes of them."""
 
-    ids: Int64s
+    spread: Spread
     own: npt.NDArray[np.uint8]
     neighbours: Int64s
     sessions: Int64s
 
 
-def slices(scopes: Sequence[Scope], ids: Int64s) -> list[tuple[Scope, slice]]:
-    """Return which stretch of ascending `ids` lies in which scope; scopes are in order of their first id."""
-    bounds = ids.searchsorted([scope.part.first for scope in scopes]).tolist()
-    stops = [*bounds[1:], len(ids)]
-    return [
-        (scope, slice(start, stop)) for scope, start, stop in zip(scopes, bounds, stops, strict=True) if stop > start
-    ]
+def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s, whole: Mapping[int, Posting]) -> Rows:
+    """Return the rows for a pool of ascending ids; scopes are in order of their first id.
 
-
-def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s) -> Rows:
-    """Return the rows for a pool of ascending ids; scopes are in order of their first id."""
-    windows, sessions = _windows(scopes, pool)
+    `whole`: those of the ranked terms whose postings of all scopes are at hand as one, over ids.
+    """
+    windows, sessions = _windows(Spread(scopes, pool))
     _bridge(scopes, windows, sessions)
-    middle = windows[:, _MIDDLE]
-    ids, places = np.unique(middle, return_index=True)
-    if ids[0] < 0:
-        ids, places = ids[1:], places[1:]
-    row, column = np.divmod(places, middle.shape[1])
-    around = windows[row[:, None], column[:, None] + relevance.REACH + _STEPS]
+    cells = windows[:, _MIDDLE].ravel() << _CELL_BITS
+    cells += np.arange(len(cells))
+    cells.sort()
+    found = cells >> _CELL_BITS
+    is_first = np.empty(len(cells), np.bool_)
+    is_first[0] = found[0] >= 0
+    np.not_equal(found[1:], found[:-1], out=is_first[1:])
+    is_first &= found >= 0
+    ids = found[is_first]
+    row, column = np.divmod(cells[is_first] & _CELL, 2 * relevance.REACH + 1)
+    at = row * windows.shape[1] + column + relevance.REACH
+    around = windows.ravel().take(_STEPS[:, None] + at)
     neighbours = ids.searchsorted(around)
     neighbours[ids.take(neighbours, mode="clip") != around] = -1
     own = np.zeros((len(ids), len(ranked)), np.uint8)
-    for scope, part in slices(scopes, ids):
-        own[part] = scope.own_impacts(ranked, (ids[part] - scope.part.first).astype(np.uint16))
-    return Rows(ids, own, neighbours, sessions[row])
+    spread = Spread(scopes, ids)
+    for number, place in enumerate(ranked):
+        known = whole.get(place)
+        own[:, number] = spread.impacts(place) if known is None else known.at(ids)
+    return Rows(spread, own, neighbours.T, sessions.take(row))
 
 
-def _windows(scopes: Sequence[Scope], pool: Int64s) -> tuple[Int64s, Int64s]:
+def _windows(pool: Spread) -> tuple[Int64s, Int64s]:
     """Return the ids around each one of the pool in its session, from -reach to +reach, and its session's number.
 
     -1 where the session has none in that part. Segments of session 0, which is none, stand alone.
     """
-    places, low, high, sessions = np.empty((4, len(pool)), np.int64)
+    places = pool.offsets.astype(np.uint32)
+    low, high, sessions = np.empty((3, len(places)), np.uint32)
     ordered = []
-    shift = np.empty(len(pool), np.int64)
-    for scope, part in slices(scopes, pool):
-        grouped, first = scope.sessions(), scope.part.first
-        places[part], low[part], high[part], sessions[part] = grouped.bounds(pool[part] - first)
-        shift[part] = first
+    for scope, start, stop in pool.stretches:
+        grouped, part = scope.sessions(), slice(start, stop)
+        low[part], high[part], sessions[part] = grouped.bounds(places[part])
         if grouped.order is not None:
             ordered.append((grouped.order, part))
-    wanted = places[:, None] + np.arange(-_REACH, _REACH + 1)
+    wanted = places[:, None] + _AROUND
     outside = (wanted < low[:, None]) | (wanted >= high[:, None])
     for order, part in ordered:
         wanted[part] = order.take(wanted[part], mode="clip")
-    wanted += shift[:, None]
+    wanted += (pool.ids - pool.offsets)[:, None]
     wanted[outside] = -1
     alone = (sessions == 0).nonzero()[0]
     if len(alone):
         wanted[alone] = -1
-        wanted[alone, _REACH] = pool[alone]
-    return wanted, sessions
+        wanted[alone, _REACH] = pool.ids[alone]
+    return wanted, sessions.astype(np.int64)
 
 
 def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:

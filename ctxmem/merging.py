@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem import facets, manifest, postings
+from ctxmem.building import Checksum, Columns
 from ctxmem.postings import Page, TermWriter
-from ctxmem.runs import Checksum, Columns, Put, Run, RunView
+from ctxmem.runs import Put, Run, RunView
 from ctxmem.store import Store
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -41,6 +41,7 @@ class Part(Protocol):
     def session_max(self) -> int: ...  # noqa: D102
 
     def posting(self, term: bytes) -> Posting | None: ...  # noqa: D102
+    def postings(self, terms: Sequence[bytes]) -> list[Posting | None]: ...  # noqa: D102
     def facet(self, key: bytes) -> OffsetSet | None: ...  # noqa: D102
     def unsearched(self) -> OffsetSet | None: ...  # noqa: D102
     def facet_size(self, key: bytes) -> int: ...  # noqa: D102
@@ -134,13 +135,9 @@ class Scope:
             self._sessions = whole.without(self.forgotten, self.part.span) if len(self.forgotten) else whole
         return self._sessions
 
-    def count(self, posting: Posting | None) -> int:
-        """Return how many segments hold a term, forgotten ones not counted."""
-        if posting is None:
-            return 0
-        if not len(self.forgotten):
-            return posting.n
-        return posting.n - int(np.count_nonzero(posting.at(self.forgotten)))
+    def count_forgotten(self, posting: Posting | None) -> int:
+        """Return how many of the segments that hold a term are forgotten."""
+        return 0 if posting is None else int(np.count_nonzero(posting.at(self.forgotten)))
 
     def own_impacts(self, places: Sequence[int], offsets: Array) -> npt.NDArray[np.uint8]:
         """Return the impact of each term in each segment: uint8[n, t]; `offsets` ascend."""

@@ -15,18 +15,17 @@ Does not know: the store, conversations, texts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ctxmem import facets
-from ctxmem.parts import NONE, Filter, Scope
+from ctxmem import facets, thin
+from ctxmem.parts import NONE, Scope
 from ctxmem.postings import Posting
+from ctxmem.scoring import Best, Int64s, Spread, Wanted
 
 Array: TypeAlias = npt.NDArray[Any]
-Int64s: TypeAlias = npt.NDArray[np.int64]
 Lead: TypeAlias = "tuple[int, int, Posting]"  # what the term adds at most, its weight, its postings
 
 THIN = 4_096  # postings in the whole store of a term that is summed up at once
@@ -34,94 +33,42 @@ FEW = 1_024  # a filter that leaves fewer segments of a part is scored directly
 MANY_LEADS = 6  # more leading terms than this are summed into one array instead
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The terms of a query, by their place in `Scope.postings` and `weights`.
+def thin_terms(scopes: Sequence[Scope], wanted: Wanted) -> dict[int, Posting]:
+    """Return the whole postings of the ranked terms that few segments hold, by their places."""
+    sizes = _sizes(scopes, wanted)
+    return {place: thin.whole(scopes, place) for place in wanted.ranked if 0 < sizes[place] <= THIN}
 
-    `required`: each must be there. `groups`: of each at least one must be there. `excluded`: none may be there; their
-    weights are not used.
+
+def _sizes(scopes: Sequence[Scope], wanted: Wanted) -> dict[int, int]:
+    return {
+        place: sum([posting.n for scope in scopes if (posting := scope.postings[place]) is not None])
+        for place in wanted.ranked
+    }
+
+
+def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posting]) -> Int64s:
+    """Return the keys of the k best matching segments, ascending (I1); scopes are in order of their first id.
+
+    `whole`: what `thin_terms` returned.
     """
-
-    weights: tuple[int, ...]
-    ranked: tuple[int, ...]
-    required: tuple[int, ...] = ()
-    groups: tuple[tuple[int, ...], ...] = ()
-    excluded: tuple[int, ...] = ()
-
-    def admits(self, scope: Scope, offsets: Array) -> Array:
-        """Say of each segment whether it holds what it must and nothing that it must not: bool[n]."""
-        ok = np.ones(len(offsets), np.bool_)
-        for place in self.required:
-            ok &= _impacts(scope, place, offsets) > 0
-        for group in self.groups:
-            held = np.zeros(len(offsets), np.bool_)
-            for place in group:
-                held |= _impacts(scope, place, offsets) > 0
-            ok &= held
-        for place in self.excluded:
-            ok &= _impacts(scope, place, offsets) == 0
-        return ok
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether there is anything for `admits` to check."""
-        return bool(self.required or self.groups or self.excluded)
-
-
-def _impacts(scope: Scope, place: int, offsets: Array) -> Array:
-    posting = scope.postings[place]
-    return np.zeros(len(offsets), np.uint8) if posting is None else posting.at(offsets)
-
-
-class Best:
-    """The k best keys so far.
-
-    >>> best = Best(2)
-    >>> best.offer(np.array([5 << 32 | 1, 7 << 32 | 2, 5 << 32 | 3]))
-    >>> [(key >> 32, key & 0xFFFFFFFF) for key in best.keys.tolist()]
-    [(5, 3), (7, 2)]
-    """
-
-    def __init__(self, k: int) -> None:
-        self.k = k
-        self.keys: Int64s = np.zeros(0, np.int64)  # ascending
-        self.threshold = -1  # a key that is not above it cannot be among the best
-
-    def offer(self, keys: Int64s) -> None:
-        """Take keys into account; the same key may come twice."""
-        keys = keys[keys > self.threshold]
-        if not len(keys):
-            return
-        keys = np.concatenate((self.keys, keys))
-        keys.sort()
-        is_first = np.empty(len(keys), np.bool_)
-        is_first[0] = True
-        np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
-        self.keys = keys[is_first][-self.k :]
-        if len(self.keys) == self.k:
-            self.threshold = int(self.keys[0])
-
-    @property
-    def score(self) -> int:
-        """The score that a segment has to equal, or pass."""
-        return self.threshold >> 32
-
-
-def rank(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
-    """Return the keys of the k best matching segments, ascending (I1); scopes are in order of their first id."""
     best = Best(k)
-    sizes = {place: sum(posting.n for s in scopes if (posting := s.postings[place])) for place in wanted.ranked}
-    thin = [place for place in wanted.ranked if 0 < sizes[place] <= THIN]
-    thick = [place for place in wanted.ranked if sizes[place] > THIN]
+    sizes = _sizes(scopes, wanted)
     if any(not sizes[place] for place in wanted.required):
         return best.keys
+    thick = [place for place in wanted.ranked if sizes[place] and place not in whole]
+    if _is_selective(scopes):
+        _offer_chosen(scopes, wanted, best, whole, thick)
+        return best.keys
     found: Int64s = np.zeros(0, np.int64)
-    if thin and not (wanted.required and set(wanted.required).isdisjoint(thin)):
-        thinnest = min(set(wanted.required) & set(thin), key=sizes.__getitem__, default=None)
-        found = _Thin(scopes, wanted, best, thin, thick).offer(thinnest)
+    if whole and not (wanted.required and set(wanted.required).isdisjoint(whole)):
+        thinnest = min(set(wanted.required) & set(whole), key=sizes.__getitem__, default=None)
+        found = thin.Thin(scopes, wanted, best, whole, thick).offer(thinnest)
         if thinnest is not None:
             return best.keys
-    visits = [_Visit(scope, wanted, best, wanted.ranked if wanted.required else thick) for scope in scopes]
+    places = wanted.ranked if wanted.required else thick
+    if not places:
+        return best.keys
+    visits = [_Visit(scope, wanted, best, places) for scope in scopes]
     visits = sorted((visit for visit in visits if visit.bound), key=lambda visit: visit.order, reverse=True)
     for visit in visits:
         if visit.bound << 32 | visit.scope.last_id <= best.threshold:
@@ -130,120 +77,40 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     return best.keys
 
 
-class _Thin:
-    """The segments that hold at least one thin term, of all parts at once."""
-
-    def __init__(
-        self, scopes: Sequence[Scope], wanted: Wanted, best: Best, thin: Sequence[int], thick: Sequence[int]
-    ) -> None:
-        self.scopes = scopes
-        self.wanted = wanted
-        self.best = best
-        self.thin = thin
-        self.leads = self._leads(thick)
-        self.is_filtered = any(len(scope.forgotten) for scope in scopes) or scopes[0].conditions != Filter()
-        self.firsts = np.array([scope.part.first for scope in scopes], np.int64)
-
-    def offer(self, required: int | None) -> Int64s:
-        """Offer all that may be among the best; return the ids that hold a thin term (of `required`, where given)."""
-        parts = [self._gather(place) for place in self.thin]
-        ids, scores = _summed(parts)
-        if required is not None:
-            kept = np.isin(ids, parts[self.thin.index(required)] >> 32, assume_unique=True)
-            ids, scores = ids[kept], scores[kept]
-        if self.is_filtered:
-            ids, scores = self._passing(ids, scores)
-        rest = sum(most for most, _, _ in self.leads)
-        few = 2 * self.best.k
-        if len(ids) <= 2 * few or not rest:
-            self._look_up(ids, scores, rest)
-            return ids
-        least = int(np.partition(scores, -few)[-few])
-        is_first = scores >= least
-        self._look_up(ids[is_first], scores[is_first], rest)
-        others = ~is_first & (scores + rest >= self.best.score)
-        self._look_up(ids[others], scores[others], rest)
-        return ids
-
-    def _gather(self, place: int) -> Int64s:
-        """Return a term's postings in all parts as `id << 32 | weight x impact`, ascending."""
-        held = [(scope.part.first, posting) for scope in self.scopes if (posting := scope.postings[place])]
-        lists = [posting.above(1) for _, posting in held]
-        offsets = np.concatenate([offsets for offsets, _ in lists])
-        impacts = np.concatenate([impacts for _, impacts in lists])
-        packed: Int64s = np.repeat(np.array([first for first, _ in held]), [len(offsets) for offsets, _ in lists])
-        packed += offsets
-        packed <<= 32
-        packed |= impacts.astype(np.int64) * self.wanted.weights[place]
-        return packed
-
-    def _leads(self, thick: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return what each thick term adds at most, its weight and its place, those that can add most first."""
-        leads = []
-        for place in thick:
-            weight = self.wanted.weights[place]
-            highest = max(posting.highest for scope in self.scopes if (posting := scope.postings[place]))
-            leads.append((weight * highest, weight, place))
-        return sorted(leads, reverse=True)
-
-    def _look_up(self, ids: Int64s, scores: Int64s, rest: int) -> None:
-        """Add the thick terms, those that can add most first, and offer what passes and may reach the threshold."""
-        best = self.best
-        for most, weight, place in self.leads:
-            if best.threshold >= 0:
-                kept = scores + rest >= best.score
-                ids, scores = ids[kept], scores[kept]
-            scores = scores + self._impacts(place, ids) * weight
-            rest -= most
-        keys = (scores << 32) | ids
-        kept = keys > best.threshold
-        if not self.wanted.is_strict:
-            best.offer(keys[kept])
-            return
-        ids, keys = ids[kept], keys[kept]
-        for scope, part in self._slices(ids):
-            offsets = (ids[part] - scope.part.first).astype(np.uint16)
-            best.offer(keys[part][self.wanted.admits(scope, offsets)])
-
-    def _slices(self, ids: Int64s) -> list[tuple[Scope, slice]]:
-        """Return which stretch of ascending ids lies in which part."""
-        bounds = [*ids.searchsorted(self.firsts).tolist(), len(ids)]
-        return [
-            (scope, slice(start, stop))
-            for scope, start, stop in zip(self.scopes, bounds, bounds[1:], strict=False)
-            if start < stop
-        ]
-
-    def _passing(self, ids: Int64s, scores: Int64s) -> tuple[Int64s, Int64s]:
-        passing = np.ones(len(ids), np.bool_)
-        for scope, part in self._slices(ids):
-            chosen = scope.chosen()
-            if chosen is not None:
-                passing[part] = facets.contains(chosen, (ids[part] - scope.part.first).astype(np.uint16))
-        return ids[passing], scores[passing]
-
-    def _impacts(self, place: int, ids: Int64s) -> Int64s:
-        found = np.zeros(len(ids), np.int64)
-        for scope, part in self._slices(ids):
-            posting = scope.postings[place]
-            if posting is not None:
-                found[part] = posting.at((ids[part] - scope.part.first).astype(np.uint16))
-        return found
+def _is_selective(scopes: Sequence[Scope]) -> bool:
+    """Say whether the filter leaves so few segments that all of them are scored: the largest part stands for all."""
+    conditions = scopes[0].conditions
+    if not conditions.keys and conditions.sessions is None:
+        return False
+    largest = max(
+        (scope for scope in scopes if conditions.may_hold(scope.part)), key=lambda scope: scope.part.n, default=None
+    )
+    if largest is None:
+        return True
+    chosen = largest.chosen()
+    return chosen is not None and facets.size(chosen) <= FEW
 
 
-def _summed(parts: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
-    """Return the ids that several terms' postings name, ascending, and the sum of each one's scores."""
-    if len(parts) == 1:
-        return parts[0] >> 32, parts[0] & 0xFFFFFFFF
-    packed = np.concatenate(parts)
-    packed.sort()
-    ids, scores = packed >> 32, packed & 0xFFFFFFFF
-    is_first = np.empty(len(ids), np.bool_)
-    is_first[0] = True
-    np.not_equal(ids[1:], ids[:-1], out=is_first[1:])
-    starts = is_first.nonzero()[0]
-    summed: Int64s = np.add.reduceat(scores, starts)
-    return ids[starts], summed
+def _offer_chosen(
+    scopes: Sequence[Scope], wanted: Wanted, best: Best, whole: dict[int, Posting], thick: Sequence[int]
+) -> None:
+    """Score every segment that passes the filter."""
+    left = [
+        (scope, facets.offsets_of(chosen)) for scope in scopes if (chosen := scope.chosen()) is not None and len(chosen)
+    ]
+    if not left:
+        return
+    ids: Int64s = np.concatenate([offsets.astype(np.int64) + scope.part.first for scope, offsets in left])
+    spread = Spread(scopes, ids)
+    scores = np.zeros(len(ids), np.int64)
+    for place, posting in whole.items():
+        scores += posting.at(ids).astype(np.int64) * wanted.weights[place]
+    for place in thick:
+        scores += spread.impacts(place).astype(np.int64) * wanted.weights[place]
+    matching = scores > 0
+    if wanted.is_strict:
+        matching &= spread.admitted(wanted)
+    best.offer(((scores << 32) | ids)[matching])
 
 
 def _admit(scope: Scope, wanted: Wanted, best: Best, offsets: Array, scores: Int64s) -> None:

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ctxmem import frames, manifest
+from ctxmem.building import RunBuilder
 from ctxmem.codec import Codec
 from ctxmem.forward import Forward, decode, encode
 from ctxmem.manifest import Draft
-from ctxmem.runs import Put, Run, RunBuilder
+from ctxmem.runs import Put, Run
 from ctxmem.store import Batch, Store
 
 Also: TypeAlias = Callable[[Batch], None]

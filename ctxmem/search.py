@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ctxmem import conversation, facets, relevance
 from ctxmem.parts import Scope
 from ctxmem.query import PREFIX_EXPANSIONS, Query, Sign
-from ctxmem.ranking import Wanted, rank
+from ctxmem.ranking import rank, thin_terms
+from ctxmem.scoring import Spread, Wanted
 
 Array: TypeAlias = npt.NDArray[Any]
 Int64s: TypeAlias = npt.NDArray[np.int64]
@@ -155,10 +156,16 @@ def _prepare(scopes: Sequence[Scope], query: Query) -> Wanted:
     for sign, terms in expanded:
         if sign is Sign.EXCLUDED:
             excluded.update(dict.fromkeys(placed(terms)))
+    names = list(places)
     for scope in scopes:
-        scope.postings = [scope.part.posting(term) for term in places]
+        scope.postings = scope.part.postings(names)
     n = sum(scope.part.n - len(scope.forgotten) for scope in scopes)
-    counts = [sum(scope.count(scope.postings[place]) for scope in scopes) for place in range(len(places))]
+    columns = zip(*(scope.postings for scope in scopes), strict=True)
+    counts = [sum([posting.n for posting in column if posting is not None]) for column in columns]
+    for scope in scopes:
+        if len(scope.forgotten):
+            for place, posting in enumerate(scope.postings):
+                counts[place] -= scope.count_forgotten(posting)
     weights = tuple(relevance.idf(n, count) for count in counts)
     return Wanted(weights, tuple(ranked), required, groups, tuple(excluded))
 
@@ -178,7 +185,7 @@ def _expand(scopes: Sequence[Scope], start: str, stems: Sequence[str]) -> list[b
         if len(scope.forgotten):
             for term in counts:
                 held = scope.part.posting(term)
-                counts[term] -= 0 if held is None else held.n - scope.count(held)
+                counts[term] -= scope.count_forgotten(held)
     ordered = sorted((-count, term) for term, count in counts.items() if count > 0)
     return [term for _, term in ordered[:PREFIX_EXPANSIONS]]
 
@@ -191,6 +198,7 @@ class _Question:
         self.phrases = query.phrases
         self.read_texts = read_texts
         self.wanted = _prepare(scopes, query)
+        self.thin = thin_terms(scopes, self.wanted)
 
     @property
     def ideal(self) -> int:
@@ -210,8 +218,8 @@ class _Question:
     def _pool(self, k: int) -> tuple[Int64s, bool]:
         """Return the keys of the k best whose texts hold the phrases; and whether more were not looked at."""
         if not self.phrases:
-            return rank(self.scopes, self.wanted, k), False
-        keys = rank(self.scopes, self.wanted, max(k, VERIFIED))[::-1]
+            return rank(self.scopes, self.wanted, k, self.thin), False
+        keys = rank(self.scopes, self.wanted, max(k, VERIFIED), self.thin)[::-1]
         kept: list[int] = []
         for start in range(0, len(keys), _READ):
             some = keys[start : start + _READ]
@@ -229,33 +237,34 @@ class _Question:
     def _rerank(self, pool: Int64s, *, partial: bool, explain: bool) -> Candidates:
         """Return the pool and its neighbours with conversation-aware scores, without those that may not be hits."""
         wanted = self.wanted
-        rows = conversation.rows(self.scopes, wanted.ranked, pool)
+        rows = conversation.rows(self.scopes, wanted.ranked, pool, self.thin)
         weights = np.array([wanted.weights[place] for place in wanted.ranked], np.int64)
         scores = relevance.rerank(rows.own, weights, rows.neighbours, rows.sessions)
-        found = Candidates(rows.ids, scores, partial, _explained(rows, weights, scores) if explain else {})
-        found.keep(self._admitted(rows.ids, scores > 0, np.isin(rows.ids, pool, assume_unique=True)))
+        ids = rows.spread.ids
+        found = Candidates(ids, scores, partial, _explained(rows, weights, scores) if explain else {})
+        found.keep(self._admitted(rows.spread, scores > 0, pool))
         return found
 
-    def _admitted(self, ids: Int64s, is_scored: Array, in_pool: Array) -> Array:
+    def _admitted(self, rows: Spread, is_scored: Array, pool: Int64s) -> Array:
         """Say which rows may be hits: those of the pool, and neighbours that pass all conditions too: bool[n]."""
-        ok: Array = is_scored.copy()
-        for scope, part in conversation.slices(self.scopes, ids):
-            others = (ok[part] & ~in_pool[part]).nonzero()[0]
-            if not len(others):
-                continue
+        in_pool = np.zeros(len(rows.ids), np.bool_)
+        in_pool[rows.ids.searchsorted(pool)] = True
+        ok = is_scored
+        for scope, start, stop in rows.stretches:
             chosen, unsearched = scope.chosen(), scope.part.unsearched()
             if chosen is None and unsearched is None and not self.wanted.is_strict:
                 continue
-            offsets = (ids[part][others] - scope.part.first).astype(np.uint16)
+            others = start + (ok[start:stop] & ~in_pool[start:stop]).nonzero()[0]
+            offsets = rows.offsets[others]
             passing = self.wanted.admits(scope, offsets)
             if chosen is not None:
                 passing &= facets.contains(chosen, offsets)
             if unsearched is not None:
                 passing &= ~facets.contains(unsearched, offsets)
-            ok[part.start + others] = passing
+            ok[others] = passing
         if self.phrases:
             others = (ok & ~in_pool).nonzero()[0]
-            ok[others] = self._holds_phrases(ids[others])
+            ok[others] = self._holds_phrases(rows.ids[others])
         return ok
 
 
@@ -275,8 +284,10 @@ def _weigh(scopes: Sequence[Scope], found: Candidates, weights: Weights) -> None
     found.keep(order)
     at = np.zeros(len(found.ids))
     metadata = np.zeros(len(found.ids), np.int64)
-    for scope, part in conversation.slices(scopes, found.ids):
-        offsets = (found.ids[part] - scope.part.first).astype(np.uint16)
+    spread = Spread(scopes, found.ids)
+    for scope, start, stop in spread.stretches:
+        part = slice(start, stop)
+        offsets = spread.offsets[part]
         at[part] = scope.part.at().take(offsets)
         for key, weight in weights.metadata.items():
             members = scope.part.facet(key)

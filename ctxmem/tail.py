@@ -8,7 +8,7 @@ Does not know: the store, which of its segments are on disk, forgotten ones.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,10 @@ class Tail:
             cached = Posting(len(found), int(impacts.max()), (packed >> 8).astype(np.uint16), impacts)
             self._cache[term] = cached
         return cached
+
+    def postings(self, terms: Sequence[bytes]) -> list[Posting | None]:
+        """Return the postings of several terms, None for each that no segment holds."""
+        return [self.posting(term) for term in terms]
 
     def facet(self, key: bytes) -> OffsetSet | None:
         """Return the segments with a facet value, None where there is none."""

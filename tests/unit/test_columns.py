@@ -36,7 +36,8 @@ def check(found, drawn, reach):
     if not len(offsets):
         assert len(found.numbers) == 0
         return
-    places, low, high, numbers = found.bounds(offsets)
+    places = offsets.astype(np.uint32)
+    low, high, numbers = found.bounds(places)
     assert numbers.tolist() == found.number_at(offsets).tolist() == [drawn[offset] for offset in sorted(drawn)]
     order = list(range(len(offsets))) if found.order is None else found.order.tolist()
     for place, start, stop, offset in zip(places.tolist(), low.tolist(), high.tolist(), sorted(drawn), strict=True):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ctxmem import merging
+from ctxmem.building import RunBuilder
 from ctxmem.facets import facet_key, kind_key, offsets_of
 from ctxmem.forward import decode, encode, of_record
-from ctxmem.runs import TABLES, Run, RunBuilder, RunView
+from ctxmem.runs import TABLES, Run, RunView
 from ctxmem.segment import Record
 from ctxmem.store import Store
 from ctxmem.tail import Tail

@@ -302,9 +302,14 @@ class Memory:
         return self._log.check()
 
     def stats(self) -> dict[str, Any]:
-        """Return counts, sizes and timings as plain values. Cost: O(1) in history."""
+        """Return counts and sizes as plain values: `segments` in all, forgotten ones among them, and what holds them.
+
+        Cost: O(1) in history.
+        """
         self._check_open()
-        return {**self._log.stats(), "contexts": len(self._open_contexts())}
+        found = self._log.stats()
+        n_segments = found["sealed_segments"] + found["tail_segments"]
+        return {"segments": n_segments, **found, "contexts": len(self._open_contexts())}
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy of the store to the new directory `path`; writers go on meanwhile."""

@@ -52,7 +52,8 @@ class Target:
         """Look up the model and check everything that a caller chose.
 
         Raises:
-            BadInput: an unknown provider, sizes that leave no room, tools that are no list of schemas.
+            BadInput: an unknown provider, sizes that leave no room, tools that are no list of schemas
+                in the shape of `provider`.
         """
         model = models.lookup(inputs.short(name, "model"), overrides)
         shape = provider or model.provider
@@ -66,10 +67,11 @@ class Target:
             limit = min(limit, model.max_input_tokens, policy.ceiling)
         if limit <= 0:
             raise BadInput(f"window={total} less reserve={kept} leaves nothing for the prompt; lower reserve")
-        schemas = _schemas(tools)
+        spoken = Renderer(shape, model).provider
+        schemas = _schemas(tools, spoken)
         return cls(
             model=model,
-            provider=Renderer(shape, model).provider,
+            provider=spoken,
             window=total,
             reserve=kept,
             limit=limit,
@@ -108,11 +110,35 @@ class Target:
         return price / plain_price if price and plain_price else 1.0
 
 
-def _schemas(tools: Sequence[Any]) -> tuple[Any, ...]:
+_TOOLS = {
+    "openai": '{"type": "function", "function": {"name": ..., "parameters": ...}}',
+    "openai-responses": '{"type": "function", "name": ..., "parameters": ...}',
+    "anthropic": '{"name": ..., "input_schema": ...}',
+    "gemini": '{"name": ..., "parameters": ...}',
+}
+
+
+def _schemas(tools: Sequence[Any], provider: str) -> tuple[Any, ...]:
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
         raise BadInput("tools must be a list of schemas in the provider's shape")
     schemas = tuple(plain(tool, f"tools[{i}]") for i, tool in enumerate(tools))
     for i, schema in enumerate(schemas):
         if not isinstance(schema, dict):
             raise BadInput(f"tools[{i}] must be a schema in the provider's shape, not {type(schema).__name__}")
+        shape = _shape_of(schema)
+        if shape is not None and shape != provider:
+            raise BadInput(
+                f"tools[{i}] has the shape of {shape}, and this context speaks {provider}: "
+                f"pass {_TOOLS[provider]}, or provider={shape!r}"
+            )
     return schemas
+
+
+def _shape_of(schema: Mapping[str, Any]) -> str | None:
+    """Return whose tool a schema is; None where it may be a built-in one of the provider's own."""
+    if schema.get("type") == "function":
+        return "openai" if isinstance(schema.get("function"), Mapping) else "openai-responses"
+    if "input_schema" in schema:
+        return "anthropic"
+    is_plain = "type" not in schema and "name" in schema and "parameters" in schema
+    return "gemini" if is_plain or "function_declarations" in schema or "functionDeclarations" in schema else None

@@ -118,5 +118,4 @@ class _Load:
 
 def _segments(memory: ctxmem.Memory) -> int:
     """How many segments the store holds."""
-    found = memory.stats()
-    return int(found["sealed_segments"]) + int(found["tail_segments"])
+    return int(memory.stats()["segments"])

@@ -7,8 +7,10 @@ Thread-safety: none; the index holds its lock.
 Does not know: the store, which of its segments are on disk, forgotten ones.
 """
 
+import re
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,8 @@ class Tail:
         self._postings: dict[bytes, list[int]] = {}
         self._facets: dict[bytes, list[int]] = {}
         self._cache: dict[Any, Any] = {}
+        self._listed = b""  # every term with a NUL before it, as of the last prefix that was looked for
+        self._n_listed = 0
         self.at_min = float("inf")
         self.at_max = float("-inf")
         self.session_min = (1 << 32) - 1
@@ -134,7 +138,12 @@ class Tail:
 
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]:
         """Yield the terms that begin so, each with the number of segments that hold it, in any order."""
-        return ((term, len(found)) for term, found in self._postings.items() if term.startswith(start))
+        if len(self._postings) > self._n_listed:  # terms are only ever added, and a dict keeps their order
+            new = islice(self._postings, self._n_listed, None)
+            self._listed += b"\0" + b"\0".join(new)
+            self._n_listed = len(self._postings)
+        for term in re.findall(rb"\0(" + re.escape(start) + rb"[^\0]*)", self._listed):
+            yield term, len(self._postings[term])
 
     def present(self) -> OffsetSet | None:
         """Return the offsets that hold a segment, None where all do."""

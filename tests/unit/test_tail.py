@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from ctxmem.facets import facet_key, kind_key
-from ctxmem.forward import of_record
+from ctxmem.forward import Forward, of_record
 from ctxmem.segment import Record
 from ctxmem.tail import Tail
 
@@ -77,3 +77,13 @@ def test_an_unindexed_record_is_unsearched():
     assert tail.posting(b"secret") is None
     assert tail.unsearched().tolist() == [0]
     assert tail.sessions().of(1).tolist() == [0]
+
+
+def test_terms_are_listed_by_their_beginning_as_they_come():
+    tail = Tail(0)
+    for n, words in enumerate(([b"cat", b"catalogue", b"dog"], [b"cat", b"c.t"], [b"cattle"])):
+        tail.add(n, Forward(1, 4, 0.0, 2, words, bytes([1]) * len(words), []))
+        expected = {b"cat": min(n + 1, 2), b"catalogue": 1} | ({b"cattle": 1} if n == 2 else {})
+        assert dict(tail.terms_from(b"cat")) == expected
+    assert dict(tail.terms_from(b"c.")) == {b"c.t": 1}
+    assert dict(tail.terms_from(b"x")) == {}

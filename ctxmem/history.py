@@ -5,7 +5,7 @@ I1. A replayed prompt equals what was sent, but for what was forgotten since, an
 
 from ctxmem import intake, models, turns
 from ctxmem.assembly import build, join
-from ctxmem.collector import Plan
+from ctxmem.collector import Decision, Plan
 from ctxmem.errors import TurnNotFound
 from ctxmem.prompt import Explanation, Prompt
 from ctxmem.providers import Renderer
@@ -48,23 +48,30 @@ def explain(s: Session, segment_id: int) -> Explanation:
     record = s.log.get(segment_id)
     group = record.group if record.group >= 0 else segment_id
     where = _where(s, segment_id, group, in_prompt=intake.TURN in record.extra)
-    below = s.row.collections
-    while below > 0:
-        with s.log.snapshot() as snapshot:
-            rows = turns.collections(snapshot, s.number, below)
-        for number, row in rows:
-            plan = Plan.unpack(row["plan"])
-            try:
-                d = plan.decision(group)
-            except KeyError:
-                continue
+    for session, below in ((s.number, s.row.collections), *reversed(s.row.journals)):
+        found = _decision(s, session, below, group)
+        if found is not None:
+            number, turn, d = found
             return Explanation(
-                segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, row["turn"]
+                segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, turn
             )
-        below = rows[-1][0] if rows else 0
     named = {"system": "system", "replaced": "system", "hidden": "hidden", "forgotten": "forgotten"}
     rule = named.get(where, "not collected yet" if intake.TURN in record.extra else "not in a prompt")
     return Explanation(segment_id, group, where, rule, 0.0, -1, (group,), record.tokens, None, None)
+
+
+def _decision(s: Session, session: int, below: int, group: int) -> tuple[int, int, Decision] | None:
+    """Return the newest collection before a number that looked at a group, its turn, and what it decided."""
+    while below > 0:
+        with s.log.snapshot() as snapshot:
+            rows = turns.collections(snapshot, session, below)
+        for number, row in rows:
+            try:
+                return number, row["turn"], Plan.unpack(row["plan"]).decision(group)
+            except KeyError:
+                continue
+        below = rows[-1][0] if rows else 0
+    return None
 
 
 def _where(s: Session, segment_id: int, group: int, *, in_prompt: bool) -> str:

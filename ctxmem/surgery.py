@@ -119,6 +119,7 @@ def branch(s: Session, made: Session, at: int | None) -> None:
         epoch=state.epoch,
         newest=newest,
         lineage=[*s.row.lineage, [s.number, newest]],
+        journals=[*s.row.journals, [s.number, s.row.collections]],
         calibrations=dict(s.row.calibrations),
         mean_turn_tokens=s.row.mean_turn_tokens,
     )

@@ -41,6 +41,7 @@ class ContextRow:
     calibrations: dict[str, dict[str, float]] = field(default_factory=dict)
     observed: list[Any] = field(default_factory=list)  # turn, model, the calibration before it
     lineage: list[list[int]] = field(default_factory=list)  # [session, newest id shared] of the sessions forked from
+    journals: list[list[int]] = field(default_factory=list)  # [session, collections by then] of the same
 
 
 @dataclass(frozen=True, slots=True)

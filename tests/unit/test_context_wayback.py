@@ -175,9 +175,10 @@ def test_every_segment_is_explained(memory, tmp_path):
             assert found.state in {"shown", "stub", "ledger", "hidden", "system", "note"}
     assert context.explain(note).state == "note"
     assert context.explain(dropped).state == "hidden"
-    swept = [context.explain(i) for i in ids[1:] if context.explain(i).state == "ledger"]
-    assert swept
-    assert all(one.collection is not None and one.turn is not None for one in swept)
+    for one in (context, fork):  # a fork knows what its parent did before
+        swept = [found for i in ids[1:] if (found := one.explain(i)).state == "ledger"]
+        assert swept
+        assert all(found.collection is not None and found.turn is not None for found in swept)
     with pytest.raises(ctxmem.SegmentNotFound):
         context.explain(10**6)
 

@@ -145,6 +145,11 @@ class Sessions:
     def _places(self, offsets: Array) -> Int64s:
         return (offsets if self.rank is None else self.rank.take(offsets)).astype(np.int64)
 
+    def copy(self) -> "Sessions":
+        """Return the same, in memory of its own."""
+        order, rank = (None if each is None else each.copy() for each in (self.order, self.rank))
+        return Sessions(self.numbers.copy(), self.starts.copy(), order, rank)
+
     def encode(self) -> bytes:
         """Return the grouping as bytes."""
         n = int(self.starts[-1])

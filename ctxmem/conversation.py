@@ -99,24 +99,23 @@ def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:
     if not len(rows_cut) or len(scopes) == 1:
         return
     wanted = np.unique(sessions[rows_cut])
-    lows = np.array([scope.part.session_min for scope in scopes])
-    highs = np.array([scope.part.session_max for scope in scopes])
-    may_hold = (lows[:, None] <= wanted) & (wanted <= highs[:, None])
-    is_shared = may_hold.sum(axis=0) > 1
-    if not is_shared.any():
+    wanted = wanted[_shared(scopes, wanted)]
+    if not len(wanted):
         return
+    is_shared = np.isin(sessions[rows_cut], wanted)
+    rows_cut = rows_cut[is_shared]
     firsts = np.full((len(scopes), len(wanted), _REACH), -1, np.int64)
     lasts = firsts.copy()
-    for number in (may_hold & is_shared).any(axis=1).nonzero()[0].tolist():
-        grouped, first = scopes[number].sessions(), scopes[number].part.first
-        if len(grouped.numbers):
-            places = (may_hold[number] & is_shared).nonzero()[0]
+    for number, scope in enumerate(scopes):
+        low, high = wanted.searchsorted([scope.part.session_min, scope.part.session_max + 1]).tolist()
+        grouped, first = scope.sessions(), scope.part.first
+        if low < high and len(grouped.numbers):
+            places = slice(low, high)
             head, end = grouped.ends(wanted[places], _REACH)
             firsts[number, places] = np.where(head >= 0, head + first, -1)
             lasts[number, places] = np.where(end >= 0, end + first, -1)
     here = np.searchsorted([scope.part.first for scope in scopes], windows[rows_cut, _REACH], side="right") - 1
     places = wanted.searchsorted(sessions[rows_cut])
-    rows_cut, here, places = (column[is_shared[places]] for column in (rows_cut, here, places))
     for row, number, place in zip(rows_cut.tolist(), here.tolist(), places.tolist(), strict=True):
         missing = int(np.count_nonzero(windows[row, :_REACH] < 0))
         if missing:
@@ -129,3 +128,11 @@ def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:
             after = after[after >= 0][:missing]
             start = windows.shape[1] - missing
             windows[row, start : start + len(after)] = after
+
+
+def _shared(scopes: Sequence[Scope], sessions: Int64s) -> Array:
+    """Say of each session whether more than one part may hold it: bool[n]; from the parts' bounds, no disk."""
+    lows = np.sort(np.array([scope.part.session_min for scope in scopes], np.int64))
+    highs = np.sort(np.array([scope.part.session_max for scope in scopes], np.int64))
+    found: Array = lows.searchsorted(sessions, side="right") - highs.searchsorted(sessions, side="left") > 1
+    return found

@@ -37,6 +37,8 @@ Uint64s: TypeAlias = npt.NDArray[np.uint64]
 Array: TypeAlias = npt.NDArray[Any]
 Entry: TypeAlias = tuple[bytes, bytes]
 
+_SPAN_MOST = 65_536  # no run is longer
+_SPREAD_LEAST = 500
 _NOTHING: Uint16s = np.zeros(0, np.uint16)
 _NO_IMPACTS: Uint8s = np.zeros(0, np.uint8)
 
@@ -58,15 +60,20 @@ class Posting:
         """Return the impacts at ascending offsets, 0 where the term is absent: uint8[len(wanted)]."""
         if self.offsets is None:
             return self.impacts.take(wanted)
-        if len(wanted) > 4 * self.n:  # few postings among many wanted: look the other way round
-            found = np.zeros(len(wanted), np.uint8)
-            places = wanted.searchsorted(self.offsets)
-            places[places == len(wanted)] = 0
-            hits = wanted.take(places) == self.offsets
+        offsets, n = self.offsets, len(wanted)
+        if offsets.dtype == _UINT16 and self.n < 4 * n - _SPREAD_LEAST:  # 3 ns a posting, where a look-up takes 12
+            spread = np.zeros(_SPAN_MOST, np.uint8)
+            spread[offsets] = self.impacts
+            return spread.take(wanted)
+        if n > 4 * self.n:  # few postings among many wanted: look the other way round
+            found = np.zeros(n, np.uint8)
+            places = wanted.searchsorted(offsets)
+            places[places == n] = 0
+            hits = wanted.take(places) == offsets
             found[places[hits]] = self.impacts[hits]
             return found
-        places = self.offsets.searchsorted(wanted)
-        hits = self.offsets.take(places, mode="clip") == wanted
+        places = offsets.searchsorted(wanted)
+        hits = offsets.take(places, mode="clip") == wanted
         picked: Uint8s = self.impacts.take(places, mode="clip") * hits
         return picked
 
@@ -168,14 +175,12 @@ def decode_page(value: Bytes, *, with_impacts: bool) -> Page:
 
 def find_in_page(value: bytes, term: bytes, *, with_impacts: bool) -> Posting | None:
     """Return one term's postings out of its page, None where it is not there, or the page is empty."""
-    place = value.find(b"\0%b\0" % term, _PAGE_HEADER.size)  # what stands before the terms is ruled out below
-    if place < 0:
+    if not value:
         return None
     n_terms, text_at, total = _PAGE_HEADER.unpack_from(value)
-    if place < text_at:
-        place = value.find(b"\0%b\0" % term, text_at)
-        if place < 0:
-            return None
+    place = value.find(b"\0%b\0" % term, text_at)
+    if place < 0:
+        return None
     number = value.count(b"\0", text_at, place)
     counts_at = _PAGE_HEADER.size
     end = counts_at + number

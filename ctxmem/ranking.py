@@ -68,6 +68,8 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posti
     places = wanted.ranked if wanted.required else thick
     if not places:
         return best.keys
+    if len(wanted.ranked) == 1 and not wanted.is_strict and not thin.is_filtered(scopes):
+        return _best_of_one(scopes, wanted, k)
     visits = [_Visit(scope, wanted, best, places) for scope in scopes]
     visits = sorted((visit for visit in visits if visit.bound), key=lambda visit: visit.order, reverse=True)
     for visit in visits:
@@ -75,6 +77,41 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posti
             break
         visit.offer(found)
     return best.keys
+
+
+def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
+    """Return the keys of the k best by a single term, ascending: by impact, among equals the newest."""
+    place = wanted.ranked[0]
+    held = [(scope.part.first, posting) for scope in scopes if (posting := scope.postings[place]) is not None]
+    impacts = np.concatenate([posting.impacts for _, posting in held])
+    highest = max(posting.highest for _, posting in held)
+    least = Posting(len(impacts), highest, None, impacts).least_of_best(k)
+    above = (impacts > least).nonzero()[0]
+    places = np.concatenate((above, _last(impacts, least, k - len(above))))
+    places.sort()
+    stops = np.cumsum([len(posting.impacts) for _, posting in held])
+    edges = [0, *places.searchsorted(stops).tolist()]
+    ids = np.empty(len(places), np.int64)
+    for (first, posting), start, stop, at in zip(held, edges, edges[1:], [0, *stops.tolist()], strict=False):
+        if start < stop:
+            here = places[start:stop] - at
+            ids[start:stop] = here if posting.offsets is None else posting.offsets.take(here)
+            ids[start:stop] += first
+    keys: Int64s = (impacts.take(places).astype(np.int64) * wanted.weights[place] << 32) | ids
+    keys.sort()
+    return keys
+
+
+def _last(values: Array, value: int, n: int) -> Array:
+    """Return the last n places that hold a value, fewer where there are not that many."""
+    width = 64 * n
+    while True:
+        start = max(len(values) - width, 0)
+        found = (values[start:] == value).nonzero()[0]
+        if len(found) >= n or not start:
+            last: Array = found[max(len(found) - n, 0) :] + start
+            return last
+        width *= 8
 
 
 def _is_selective(scopes: Sequence[Scope]) -> bool:

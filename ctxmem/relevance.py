@@ -137,13 +137,15 @@ def rerank(own: Array, weights: Int64s, neighbours: Array, sessions: Array) -> I
 def _session_scores(said: Array, weights: Array, sessions: Array) -> Int64s:
     """Return for each row what its session says: for each term, its best row; 0 for rows without a session."""
     order = np.argsort(sessions, kind="stable")
-    ordered = sessions[order]
+    ordered = sessions.take(order)
     is_first = np.empty(len(ordered), np.bool_)
     is_first[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     firsts = is_first.nonzero()[0]
-    best = (np.maximum.reduceat(said[order], firsts, axis=0) @ weights).astype(np.int64)
+    best = (np.maximum.reduceat(said.take(order, axis=0), firsts, axis=0) @ weights).astype(np.int64)
+    group = is_first.cumsum()
+    group -= 1
     scores = np.empty(len(ordered), np.int64)
-    scores[order] = best.repeat(np.diff(firsts, append=len(ordered)))
+    scores[order] = best.take(group)
     scores[sessions == 0] = 0
     return scores

@@ -99,13 +99,14 @@ class Spread:
 
     def __init__(self, scopes: Sequence[Scope], ids: Int64s) -> None:
         firsts = np.array([scope.part.first for scope in scopes], np.int64)
-        bounds = np.append(ids.searchsorted(firsts), len(ids))
+        edges = [*ids.searchsorted(firsts).tolist(), len(ids)]
         self.ids = ids
-        self.offsets = (ids - firsts.repeat(np.diff(bounds))).astype(np.uint16)  # from the first id of each one's part
-        edges = bounds.tolist()
         self.stretches = [
             (scope, start, stop) for scope, start, stop in zip(scopes, edges, edges[1:], strict=False) if start < stop
         ]
+        self.offsets = np.empty(len(ids), np.uint16)  # from the first id of each one's part
+        for scope, start, stop in self.stretches:
+            np.subtract(ids[start:stop], scope.part.first, out=self.offsets[start:stop], casting="unsafe")
 
     def impacts(self, place: int) -> npt.NDArray[np.uint8]:
         """Return the impact of a term in each segment, 0 where it is absent."""

@@ -26,6 +26,11 @@ def whole(scopes: Sequence[Scope], place: int) -> Posting:
     return Posting(len(ids), max(posting.highest for _, posting in held), ids, impacts)
 
 
+def is_filtered(scopes: Sequence[Scope]) -> bool:
+    """Say whether any segment may be ruled out."""
+    return scopes[0].conditions != Filter() or any(len(scope.forgotten) for scope in scopes)
+
+
 class Thin:
     """The segments that hold at least one thin term; `whole` are the postings of those by their places."""
 
@@ -42,7 +47,6 @@ class Thin:
         self.best = best
         self.thin = thin
         self.leads = self._leads(thick)
-        self.is_filtered = any(len(scope.forgotten) for scope in scopes) or scopes[0].conditions != Filter()
 
     def offer(self, required: int | None) -> Int64s:
         """Offer all that may be among the best; return the ids that hold a thin term (of `required`, where given)."""
@@ -50,7 +54,7 @@ class Thin:
         if required is not None:
             kept = np.isin(ids, self.thin[required].all_offsets(), assume_unique=True)
             ids, scores = ids[kept], scores[kept]
-        if self.is_filtered:
+        if is_filtered(self.scopes):
             kept = Spread(self.scopes, ids).passing()
             ids, scores = ids[kept], scores[kept]
         rest = sum(most for most, _, _ in self.leads)

@@ -4,6 +4,7 @@ bench_layout.py [--segments 20000]
 """
 
 import argparse
+import gc
 import random
 import re
 import statistics
@@ -28,11 +29,11 @@ def records(n):
     """Return n packed records of 36 words of the standard library."""
     root = Path(sysconfig.get_paths()["stdlib"])
     words = []
-    for path in sorted(root.glob("*.py")):
+    for path in sorted(root.rglob("*.py")):
         words += re.findall(r"\S+\s*", path.read_text(encoding="utf-8", errors="replace"))
         if len(words) > 36 * n:
             break
-    texts = ["".join(words[start : start + 36]) for start in range(0, 36 * n, 36)]
+    texts = ["".join(words[start : start + 36]) for start in range(0, min(len(words), 36 * n) - 35, 36)]
     return [
         Record(session=1 + i % 50, kind="note", role=None, text=t, tokens=60, at=1.7e9 + i) for i, t in enumerate(texts)
     ]
@@ -94,17 +95,18 @@ def steps(some):
     with tempfile.TemporaryDirectory() as folder:
         log = Log.open(folder + "/s", options=Options(durability="full"))
         log._upkeep.step = lambda *_: None  # only here, to be timed
+        values = []
         for start in range(0, len(some), 1_024):
             for record in some[start : start + 1_024]:
                 log.append(record)
             log._writer.commit([])
-        assert log._store.take_maintenance()
-        values, begun = [], time.perf_counter()
-        for _ in log.index.steps():
-            now = time.perf_counter()
-            values.append(now - begun)
-            begun = now
-        log._store.release_maintenance()
+            assert log._store.take_maintenance()
+            begun = time.perf_counter()
+            for _ in log.index.steps():
+                now = time.perf_counter()
+                values.append(now - begun)
+                begun = now
+            log._store.release_maintenance()
         values.sort()
         picked = [values[int(len(values) * share)] * 1e3 for share in (0.5, 0.9, 0.99)]
         print(
@@ -119,6 +121,7 @@ def main():
     parser.add_argument("--segments", type=int, default=20_000)
     arguments = parser.parse_args()
     some = records(arguments.segments)
+    gc.freeze()  # the records are the benchmark's own
     print("frames")
     frame_sizes(some)
     print("facets: read a set and ask it for 500 segments")

@@ -134,11 +134,11 @@ def _undo(session: Session, recalled: tuple[int, Record] | None) -> None:
 def last_prompt(session: Session, asked: bytes) -> Prompt | None:
     """Return the last turn's prompt where a resumed session is asked for it again and nothing was appended since."""
     row, state = session.row, session.state
-    if not row.turn or row.asked != asked or (row.newest, row.epoch) != (state.last_id, state.epoch):
+    if not row.turn or row.asked != asked or row.newest != state.last_id:
         return None
     with session.log.snapshot() as snapshot:
         turn = turns.turn(snapshot, session.number, row.turn)
-    if turn is None or session.calibration.estimate(turn.counted_tokens) > turn.budget:
+    if turn is None or turn.epoch != state.epoch or session.calibration.estimate(turn.counted_tokens) > turn.budget:
         return None
     view = session.view
     view.refresh(state)

@@ -16,7 +16,7 @@ from tests.strategies import groups
 
 # docs/limits.md, "Counting": how far `tokens` may lie above a count of the rendered messages, in o200k tokens.
 BOUND_A_PROMPT = 64
-BOUND_A_SEGMENT, BOUND_OF_ANOTHER_SHAPE = 16, 48
+BOUND_A_SEGMENT = 16
 
 
 def play(context, conversation, dice):
@@ -62,10 +62,9 @@ def assert_counted(context, prompt):
     estimate = context._s.calibration.estimate
     assert estimate(counted) <= prompt.tokens
     records = context._s.log.get_many([*prompt.segments, *prompt.stubs])
-    own = sum(record.shape == prompt.provider for record in records) + (prompt.system is not None)
-    other = len(records) - own + (prompt.system is not None)
-    most = BOUND_A_PROMPT + BOUND_A_SEGMENT * own + BOUND_OF_ANOTHER_SHAPE * other + CLOSED_TOKENS * len(prompt.closed)
-    if not context._s.state.inexact and not any(has_reasoning(record) for record in records):
+    is_own = prompt.system is None and all(record.shape in {prompt.provider, None} for record in records)
+    most = BOUND_A_PROMPT + BOUND_A_SEGMENT * len(records) + CLOSED_TOKENS * len(prompt.closed)
+    if is_own and not context._s.state.inexact and not any(has_reasoning(record) for record in records):
         assert prompt.tokens <= estimate(counted + most)
 
 

@@ -8,7 +8,7 @@ reply = client.chat.completions.create(**prompt.kwargs())
 context.append(reply)
 """
 
-from ctxmem.context import Context
+from ctxmem.context.context import Context
 from ctxmem.errors import (
     BadInput,
     BadMessage,
@@ -33,9 +33,9 @@ from ctxmem.errors import (
     WriterFenced,
 )
 from ctxmem.memory import Memory, open  # noqa: A004 - always written ctxmem.open
-from ctxmem.memorytools import tools
 from ctxmem.options import Options, Policy
-from ctxmem.prompt import Collection, Explanation, Prompt, Reason
+from ctxmem.prompt.memorytools import tools
+from ctxmem.prompt.prompt import Collection, Explanation, Prompt, Reason
 from ctxmem.providers import Violation, validate
 from ctxmem.segment import Call, Hit, Problem, Segment
 

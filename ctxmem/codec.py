@@ -131,44 +131,14 @@ def unpack_record(data: bytes) -> Record:
                 f"a record has layout {fields[0]}, this ctxmem reads {RECORD_VERSION}; install a newer one"
             )
         raise CorruptSegment("the bytes are a value, but not a record")
-    (
-        _,
-        session,
-        kind,
-        role,
-        text,
-        place,
-        tokens,
-        at,
-        message,
-        shape,
-        group,
-        calls,
-        call_id,
-        refs,
-        pinned,
-        facets,
-        extra,
-    ) = fields
+    place = fields.pop(5)
     if place:
-        text = message["content"] if place == _TEXT_IS_CONTENT else message["content"][0]["text"]
-    return Record(
-        session=session,
-        kind=kind,
-        role=role,
-        text=text,
-        tokens=tokens,
-        at=at,
-        message=message,
-        shape=shape,
-        group=group,
-        calls=tuple([Call(*call) for call in calls]),
-        call_id=call_id,
-        refs=tuple(refs),
-        pinned=pinned,
-        facets=facets,
-        extra=extra,
-    )
+        content = fields[7]["content"]
+        fields[4] = content if place == _TEXT_IS_CONTENT else content[0]["text"]
+    calls = fields[10]
+    fields[10] = tuple([Call(*call) for call in calls]) if calls else ()
+    fields[12] = tuple(fields[12])
+    return Record(*fields[1:])  # in the order of its fields: by name it took half as long again
 
 
 def content_digest(record: Record) -> bytes:

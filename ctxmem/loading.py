@@ -12,10 +12,10 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from ctxmem import tokens
-from ctxmem.analysis import Workers
 from ctxmem.errors import CtxMemError
-from ctxmem.forward import Words, speakers_of
 from ctxmem.log import Log
+from ctxmem.search.analysis import Workers
+from ctxmem.search.forward import Words, speakers_of
 from ctxmem.segment import Record
 
 MANY = 32_768  # half a block: from here on a block of its own is worth what it leaves empty

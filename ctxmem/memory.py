@@ -12,15 +12,17 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import erasing, inputs, loading, tokens, turns
-from ctxmem.context import Context
+from ctxmem import inputs, loading, tokens
+from ctxmem.context import erasing
+from ctxmem.context.context import Context
+from ctxmem.context.session import Session
 from ctxmem.errors import BadInput, StoreClosed
-from ctxmem.intake import SOURCES
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
+from ctxmem.prompt.intake import SOURCES
 from ctxmem.segment import Hit, Problem, Record, Segment
-from ctxmem.session import Session
+from ctxmem.tables import turns
 
 _FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
 

@@ -19,12 +19,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ctxmem import collector, ledger, stubs, tokens
+from ctxmem import collector, tokens
+from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
 from ctxmem.collector.sweep import sweep
-from ctxmem.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
+from ctxmem.collector.working import FileUse, Item, WorkingSet
+from ctxmem.ledger import ledger, stubs
 from ctxmem.options import Policy
 from ctxmem.segment import Call, Record
-from ctxmem.working import FileUse, Item, WorkingSet
 
 
 def filled(n_segments: int, *, reads: bool) -> tuple[WorkingSet, dict[int, Record]]:

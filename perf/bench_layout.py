@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from pyroaring import BitMap
 
-from ctxmem import codec, facets, frames
+from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.log import Log
 from ctxmem.options import Options
+from ctxmem.search import facets
 from ctxmem.segment import Record
+from ctxmem.tables import frames
 
 SPAN = 65_536
 

@@ -108,7 +108,7 @@ def build_bm25s(folder, texts):
 
 def open_ctxmem(folder):
     import ctxmem
-    from ctxmem import query
+    from ctxmem.search import query
 
     memory = ctxmem.open(folder)
     index = memory._log.index

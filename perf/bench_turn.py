@@ -23,8 +23,8 @@ from measuring import Figure, arguments, clocked, figure, flush_ms, keep, machin
 
 import ctxmem
 from ctxmem import collector, tokens
+from ctxmem.collector.working import Item, WorkingSet
 from ctxmem.options import Policy
-from ctxmem.working import Item, WorkingSet
 
 MODEL = "gpt-5.1"
 WORDS = [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctxmem import relevance, terms
+from ctxmem.search import relevance, terms
 
 BUDGETS = (512, 2048)
 LIMIT = 500

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ctxmem
-from ctxmem import terms
+from ctxmem.search import terms
 
 PAGE_CHARS = 10_500  # about 3,000 tokens of Python
 KINDS = ("identifier", "error", "docstring", "topic", "line")

@@ -11,8 +11,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from ctxmem import terms
-from ctxmem.query import Query, Sign
+from ctxmem.search import terms
+from ctxmem.search.query import Query, Sign
 
 POOL = 200
 EXPANSIONS = 64

@@ -1,6 +1,6 @@
 """A plain index behind the seam, so that the log's tests need no real one: it keeps what it is given, and seals in one go."""
 
-from ctxmem import changes, frames
+from ctxmem.tables import changes, frames
 
 
 class PlainIndex:

@@ -20,35 +20,55 @@ PACKAGE = "ctxmem"
 FLOORS: list[list[str]] = [
     ["errors", "segment"],
     # values and pure functions
-    ["options", "codec", "inputs", "models", "terms", "tokens", "relevance", "calls", "gist", "quotes"],
-    ["growable", "item", "outstanding", "stubs", "memorytools", "hot", "postings", "columns"],
-    ["query", "facets", "keepvalue", "working", "abridge", "providers"],
+    [
+        "options",
+        "codec",
+        "inputs",
+        "models",
+        "search.terms",
+        "tokens",
+        "search.relevance",
+        "prompt.calls",
+        "ledger.gist",
+        "prompt.quotes",
+    ],
+    [
+        "collector.growable",
+        "collector.item",
+        "prompt.outstanding",
+        "ledger.stubs",
+        "prompt.memorytools",
+        "log.hot",
+        "search.postings",
+        "search.columns",
+    ],
+    ["search.query", "search.facets", "collector.keepvalue", "collector.working", "ledger.abridge", "providers"],
     # a prompt, as values: what is shown, what goes, how it is laid out
-    ["collector", "ledger"],
-    ["intake", "prompt", "recall", "usage", "target"],
-    ["state"],
-    ["view"],
+    ["collector", "ledger.ledger"],
+    ["prompt.intake", "prompt.prompt", "prompt.recall", "prompt.usage", "prompt.target"],
+    ["prompt.state"],
+    ["prompt.view"],
     # what is sealed and searched, as values
-    ["forward", "parts"],
-    ["runs", "tail", "scoring"],
-    ["building", "thin", "conversation"],
-    ["ranking"],
-    ["search", "upkeep"],
+    ["search.forward", "search.parts"],
+    ["search.runs", "search.tail", "search.scoring"],
+    ["search.building", "search.thin", "search.conversation"],
+    ["search.ranking"],
+    ["search.search", "index.upkeep"],
     # the disk
     ["store"],
-    ["slots", "changes", "marks", "names", "frames", "turns"],
-    ["leases", "manifest"],
-    ["sealing", "merging"],
-    ["audit"],
-    ["index"],
+    ["tables.slots", "tables.changes", "tables.marks", "tables.names", "tables.frames", "tables.turns"],
+    ["tables.leases", "index.manifest"],
+    ["index.sealing", "index.merging"],
+    ["index.audit"],
+    ["index.index"],
     ["log"],
-    ["analysis"],
+    ["search.analysis"],
     # what callers hold
-    ["library", "loading", "session", "erasing"],
-    ["appending", "calibrating", "collecting", "wayback"],
-    ["assembly"],
-    ["assembler", "choices", "history", "surgery"],
-    ["context"],
+    ["library", "loading", "context.session", "context.erasing"],
+    ["context.appending", "context.calibrating", "context.collecting", "context.wayback"],
+    ["context.assembly"],
+    ["context.assembler", "context.choices", "context.history", "context.surgery"],
+    ["context.context"],
     ["memory"],
     # other programs' files, and the command line
     ["transcripts"],
@@ -61,12 +81,12 @@ SIDEWAYS: set[tuple[str, str]] = set()
 # Third-party package -> the one module, or package, that may import it. numpy is free.
 OWNERS = {
     "lmdb": "store",
-    "cachetools": "hot",
-    "pyroaring": "facets",
+    "cachetools": "log.hot",
+    "pyroaring": "search.facets",
     "msgpack": "codec",
     "zstandard": "codec",
     "tiktoken": "tokens",
-    "Stemmer": "terms",
+    "Stemmer": "search.terms",
     "click": "cli",
     "rich": "cli",
 }
@@ -124,11 +144,21 @@ def classify(name: str, known: set[str]) -> Iterator[tuple[str, str]]:
     yield "ours", ".".join(rest)
 
 
+def entry_of(module: str, floors: list[list[str]]) -> str | None:
+    """The name that a module stands under: its own, or that of the room around it."""
+    names = {name for line in floors for name in line}
+    parts = module.split(".")
+    return next((name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in names), None)
+
+
+def is_sign(path: Path) -> bool:
+    """Whether a room's __init__ only says what is in the room."""
+    return path.name == "__init__.py" and len(ast.parse(path.read_text(encoding="utf-8")).body) <= 1
+
+
 def floor_of(module: str, floors: list[list[str]]) -> int | None:
-    for number, line in enumerate(floors):
-        if top(module) in line:
-            return number
-    return None
+    entry = entry_of(module, floors)
+    return next((number for number, line in enumerate(floors) if entry in line), None)
 
 
 def violations(
@@ -143,7 +173,7 @@ def violations(
     found: list[str] = []
     graph: dict[str, set[str]] = {}
     for module, path in files.items():
-        if module == "":  # the package's own __init__ only re-exports
+        if module == "" or is_sign(path):  # the package's own __init__ only re-exports
             continue
         here = floor_of(module, floors)
         if here is None:
@@ -164,7 +194,7 @@ def violations(
 
 
 def third_party(module: str, name: str, owners: dict[str, str]) -> list[str]:
-    if name in FREE or owners.get(name) == top(module):
+    if name in FREE or owners.get(name) in {module, top(module)}:
         return []
     if name in owners:
         return [f"{module} imports {name}, which {owners[name]} owns"]
@@ -173,7 +203,7 @@ def third_party(module: str, name: str, owners: dict[str, str]) -> list[str]:
 
 def step(module: str, name: str, here: int, floors: list[list[str]], sideways: set[tuple[str, str]]) -> list[str]:
     there = floor_of(name, floors)
-    if there is None or top(name) == top(module) or there < here:
+    if there is None or entry_of(name, floors) == entry_of(module, floors) or there < here:
         return []
     if there > here:
         return [f"{module} (floor {here}) imports upward: {name} (floor {there})"]

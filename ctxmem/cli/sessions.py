@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import ctxmem
-from ctxmem import turns
 from ctxmem.errors import BadInput
+from ctxmem.tables import turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ctxmem.collector.growable import Array
 from ctxmem.collector.roots import RULES
-from ctxmem.growable import Array
 
 # What happens to a group. On disk: never renumber.
 KEEP, CUT, DROP = 0, 1, 2  # CUT: some of its results are stubbed or shortened, `Plan.forms` says which

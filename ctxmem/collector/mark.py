@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from ctxmem.collector.growable import Array
 from ctxmem.collector.roots import TASK, Roots
-from ctxmem.growable import Array
-from ctxmem.working import EDIT, FULL, GONE, WorkingSet
+from ctxmem.collector.working import EDIT, FULL, GONE, WorkingSet
 
 HOP: Final = 0.5  # strength that is left after one reference
 LEAST: Final = 0.05  # below it nothing is followed

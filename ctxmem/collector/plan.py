@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from ctxmem.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.collector.decisions import CUT, DROP, KEEP, Forms, Plan
+from ctxmem.collector.growable import Array
+from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, RESULT_WEIGHT, SIZE_EXPONENT, USER_WEIGHT, keep_values
 from ctxmem.collector.mark import Marked, mark
 from ctxmem.collector.roots import (
     NO_RULE,
@@ -30,11 +31,10 @@ from ctxmem.collector.roots import (
 )
 from ctxmem.collector.shorten import shorten
 from ctxmem.collector.sweep import Swept, sweep
+from ctxmem.collector.working import FULL, GONE, STUB, USER, WorkingSet
 from ctxmem.errors import WindowOverflow
-from ctxmem.growable import Array
-from ctxmem.keepvalue import HALF_LIFE_TURNS, RESULT_WEIGHT, SIZE_EXPONENT, USER_WEIGHT, keep_values
+from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
-from ctxmem.working import FULL, GONE, STUB, USER, WorkingSet
 
 Read: TypeAlias = Callable[[int], str]
 

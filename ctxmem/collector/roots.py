@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from ctxmem.growable import Array
+from ctxmem.collector.growable import Array
+from ctxmem.collector.working import SYSTEM, USER, WorkingSet
 from ctxmem.options import Policy
-from ctxmem.working import SYSTEM, USER, WorkingSet
 
 # Why a group is shown as it is. On disk: never renumber.
 RULES: Final = (

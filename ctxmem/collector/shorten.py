@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from ctxmem.collector.decisions import Forms
-from ctxmem.growable import Array
-from ctxmem.working import FULL, SHORT, WorkingSet
+from ctxmem.collector.growable import Array
+from ctxmem.collector.working import FULL, SHORT, WorkingSet
 
 LEAST_LIMIT_TOKENS: Final = 12  # what the notice of the cut takes
 FRAME_TOKENS: Final = 20  # of a result's message, at most

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ctxmem.growable import Array
+from ctxmem.collector.growable import Array
 
 _SMALL: Final = 4_096  # steps that are simply sorted
 _BUCKET_BITS: Final = 10

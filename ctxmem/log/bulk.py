@@ -7,12 +7,14 @@ I3. Maintenance is held off for the whole load: one process at a time seals or m
 
 from collections.abc import Callable
 
-from ctxmem import codec, forward, names
+from ctxmem import codec
 from ctxmem.errors import KeyConflict
-from ctxmem.forward import Words
-from ctxmem.index import Index
+from ctxmem.index.index import Index
+from ctxmem.search import forward
+from ctxmem.search.forward import Words
 from ctxmem.segment import Record
 from ctxmem.store import Batch
+from ctxmem.tables import names
 
 Known = Callable[[bytes, bytes], "int | None"]  # (key's stored name, digest) -> id of the segment it names already
 

@@ -16,13 +16,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
-from ctxmem import changes, codec, leases, marks, names, slots
+from ctxmem import codec
 from ctxmem.errors import StoreBusy, StoreClosed, StoreFull, StoreReadonly
-from ctxmem.hot import Hot
-from ctxmem.index import Index
+from ctxmem.index.index import Index
 from ctxmem.log import audit, purge
 from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
+from ctxmem.log.hot import Hot
 from ctxmem.log.lease import Lease
 from ctxmem.log.reader import Reader
 from ctxmem.log.sessions import Sessions
@@ -32,6 +32,7 @@ from ctxmem.options import Options
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Batch, Snapshot, Store
 from ctxmem.store.locks import FIRST_SLOT
+from ctxmem.tables import changes, leases, marks, names, slots
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
 CROWDED_BYTES = 8 << 20  # queued: whoever appends commits some of it, and hears what is wrong
@@ -202,14 +203,18 @@ class Log:
 
     def get_many(self, segment_ids: Iterable[int]) -> list[Record]:
         """Records in the order asked for; cheaper than one by one where they are neighbours. Raises as `get`."""
+        return list(self.each(segment_ids))
+
+    def each(self, segment_ids: Iterable[int]) -> Iterator[Record]:
+        """As `get_many`, one after the other; see `Reader.each`."""
         wanted = list(segment_ids)
-        records = self._reader.get_many(wanted)
-        is_marked, any_waits = self._reader.marks.has, self._writer.queued > 0
-        for segment_id, record in zip(wanted, records, strict=True):
+        self._reader.refresh()
+        pinned, any_waits = self._reader.marks.among(marks.PINNED, wanted), self._writer.queued > 0
+        for segment_id, record in zip(wanted, self._reader.each(wanted), strict=True):
             waits = any_waits and self._writer.waiting(segment_id) is not None
             if not waits:  # what waits has no mark yet, and says itself
-                record.pinned = is_marked(marks.PINNED, segment_id)
-        return records
+                record.pinned = segment_id in pinned
+            yield record
 
     def is_pinned(self, segment_id: int) -> bool:
         """Whether a segment is pinned."""

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-from ctxmem import changes, codec, frames, marks, names
+from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.log.reader import redacted
 from ctxmem.log.upkeep import current_dictionary, dictionaries, drop_dictionaries, put_dictionary
 from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.tables import changes, frames, marks, names
 
 _BATCH = 256  # frames or records of one transaction
 _SAMPLE_BYTES = 1 << 20

@@ -5,16 +5,17 @@ I2. Before it answers, it has applied every change that was committed when it wa
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ctxmem import changes, codec, frames, marks
+from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, SegmentNotFound, StoreDamaged
-from ctxmem.hot import Hot
+from ctxmem.log.hot import Hot
 from ctxmem.log.upkeep import current_dictionary, dictionary_key
 from ctxmem.segment import Call, Record
 from ctxmem.store import Snapshot, Store
+from ctxmem.tables import changes, frames, marks
 
 FORGOTTEN_TEXT = "[forgotten]"
 
@@ -73,16 +74,24 @@ class Reader:
         Raises:
             SegmentNotFound, CorruptSegment: as `get`, for the first of them.
         """
+        return list(self.each(segment_ids))
+
+    def each(self, segment_ids: Iterable[int]) -> Iterator[Record]:
+        """As `get_many`, one after the other: who lets go of each keeps the garbage collector from waking up."""
         self.refresh()
         wanted = list(segment_ids)
-        found = {segment_id: self._hot.get(segment_id) for segment_id in wanted}
-        missing = sorted(segment_id for segment_id, packed in found.items() if packed is None)
+        found = self._hot.get_many(wanted)
+        missing = sorted({segment_id for segment_id, packed in zip(wanted, found, strict=True) if packed is None})
+        read: dict[int, bytes] = {}
         if missing:
             opened: dict[int, bytes] = {}
             with self._store.snapshot() as snapshot:
                 for segment_id in missing:
-                    found[segment_id] = self._read(snapshot, segment_id, opened)
-        return [self._record(segment_id, found[segment_id] or b"") for segment_id in wanted]
+                    read[segment_id] = self._read(snapshot, segment_id, opened)
+        forgotten = self.marks.among(marks.FORGOTTEN, wanted)
+        for segment_id, packed in zip(wanted, found, strict=True):
+            record = self._unpacked(segment_id, read[segment_id] if packed is None else packed)
+            yield redacted(record) if segment_id in forgotten else record
 
     def has(self, mark: bytes, segment_id: int) -> bool:
         """Whether a segment is forgotten, or pinned, as committed."""
@@ -90,13 +99,14 @@ class Reader:
         return self.marks.has(mark, segment_id)
 
     def _record(self, segment_id: int, packed: bytes) -> Record:
+        record = self._unpacked(segment_id, packed)
+        return redacted(record) if self.marks.has(marks.FORGOTTEN, segment_id) else record
+
+    def _unpacked(self, segment_id: int, packed: bytes) -> Record:
         try:
-            record = codec.unpack_record(packed)
+            return codec.unpack_record(packed)
         except CorruptSegment as exc:
             raise CorruptSegment(f"segment {segment_id}: {exc}", segment_id) from exc
-        if self.marks.has(marks.FORGOTTEN, segment_id):
-            record = redacted(record)
-        return record
 
     def _read(self, snapshot: Snapshot, segment_id: int, opened: dict[int, bytes]) -> bytes:
         """A packed record from disk, promoted; `opened` holds what neighbours brought along."""

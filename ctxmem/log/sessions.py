@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from ctxmem import names
 from ctxmem.log.writer import Write
 from ctxmem.store import Store
+from ctxmem.tables import names
 
 _REMEMBERED_MOST = 65_536
 

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from ctxmem import changes, codec
+from ctxmem import codec
 from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.tables import changes
 
 STEP_S = 0.001
 ABANDON_S = 2.0

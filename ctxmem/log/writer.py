@@ -13,17 +13,17 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TypeAlias
 
-from ctxmem import changes, marks, names
 from ctxmem.errors import KeyConflict
-from ctxmem.frames import key as id_key
-from ctxmem.hot import Hot
-from ctxmem.index import Index
+from ctxmem.index.index import Index
+from ctxmem.log.hot import Hot
 from ctxmem.log.pending import Pending, PendingQueue
 from ctxmem.log.reader import Reader
 from ctxmem.log.upkeep import Trainer
 from ctxmem.segment import Record
-from ctxmem.slots import Slot
 from ctxmem.store import Batch, Store
+from ctxmem.tables import changes, marks, names
+from ctxmem.tables.frames import key as id_key
+from ctxmem.tables.slots import Slot
 
 Write: TypeAlias = Callable[[Batch], None]
 

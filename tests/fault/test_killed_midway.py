@@ -11,8 +11,9 @@ import signal
 import pytest
 
 import ctxmem
-from ctxmem import loading, marks
+from ctxmem import loading
 from ctxmem.store.environment import Environment
+from ctxmem.tables import marks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child goes its own way
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 import ctxmem
-from ctxmem import changes
+from ctxmem.tables import changes
 
 SMALL = {"tail_segments": 16, "merge_factor": 2, "block_segments": 64, "durability": "unsafe"}
 

@@ -13,11 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ctxmem import query
 from ctxmem.errors import KeyConflict
 from ctxmem.log import Log, audit
 from ctxmem.log.reader import FORGOTTEN_TEXT
 from ctxmem.options import Options
+from ctxmem.search import query
 from ctxmem.segment import Record
 
 WORDS = ["login", "timeout", "database", "retry", "socket", "parser", "token"]

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ctxmem import changes, codec, facets, forward, frames, marks, ranking
+from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import BadQuery
-from ctxmem.index import Index
+from ctxmem.index.index import Index
 from ctxmem.options import Options
-from ctxmem.query import parse
+from ctxmem.search import facets, forward, ranking
+from ctxmem.search.query import parse
 from ctxmem.segment import Record
 from ctxmem.store import Store
+from ctxmem.tables import changes, frames, marks
 
 _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).parent.parent / "oracle.py")
 oracle = importlib.util.module_from_spec(_spec)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from ctxmem.calls import TO_THE_END, facets_of_call, narrowed
+from ctxmem.prompt.calls import TO_THE_END, facets_of_call, narrowed
 from tests.strategies import arguments, names
 
 R = {"op": "read"}

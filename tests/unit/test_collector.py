@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, marks, plan
 from ctxmem.collector.sweep import cheapest, sweep
+from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
-from ctxmem.working import SHORT, STUB, FileUse, Item, WorkingSet
 
 
 def built(sizes, *, pins=(), users=(0,), files=None) -> WorkingSet:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ctxmem.columns import Sessions, decode_array, encode_array
+from ctxmem.search.columns import Sessions, decode_array, encode_array
 
 rows = st.dictionaries(st.integers(0, 60), st.integers(0, 4), min_size=1, max_size=40)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ctxmem
+from ctxmem.context.session import CLOSED_TOKENS
 from ctxmem.providers import rendered_tokens
-from ctxmem.session import CLOSED_TOKENS
 from tests.dialogues import FAST, MODELS, blocks, fast, fill, seen, tool, user
 from tests.strategies import groups
 

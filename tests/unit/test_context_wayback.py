@@ -6,9 +6,9 @@ import pytest
 
 import ctxmem
 from ctxmem.codec import unpack_large
+from ctxmem.context.wayback import original_page
+from ctxmem.prompt.recall import HEADING
 from ctxmem.providers import rendered_tokens
-from ctxmem.recall import HEADING
-from ctxmem.wayback import original_page
 from tests.dialogues import FAST, assistant, exchange, fill, seen, text_of, user
 
 HOW = {"model": "gpt-4.1", "window": 3_000, "reserve": 0, "tools": ctxmem.tools("openai")}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ctxmem import facets
+from ctxmem.search import facets
 
 SPAN = 9_000
 members = st.one_of(

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem import codec, frames
+from ctxmem import codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
 from ctxmem.store import Store
+from ctxmem.tables import frames
 
 coder = codec.Codec({}.get)
 records = st.lists(st.binary(max_size=300), max_size=30)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ctxmem
-from ctxmem import terms
-from ctxmem.query import READ_CHARS, Phrase, parse
+from ctxmem.search import terms
+from ctxmem.search.query import READ_CHARS, Phrase, parse
 
 _spec = importlib.util.spec_from_file_location("hostile", Path(__file__).parents[2] / "perf" / "bench_hostile.py")
 bench = importlib.util.module_from_spec(_spec)

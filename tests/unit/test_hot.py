@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.hot import ENTRY_BYTES, Hot
+from ctxmem.log.hot import ENTRY_BYTES, Hot
 
 
 def cost(*sizes):

@@ -4,14 +4,17 @@ import threading
 
 import pytest
 
-from ctxmem import changes, codec, forward, frames, manifest, marks
+from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import StoreError
-from ctxmem.index import Index
+from ctxmem.index import manifest
+from ctxmem.index.index import Index
 from ctxmem.options import Options
-from ctxmem.query import parse
+from ctxmem.search import forward
+from ctxmem.search.query import parse
 from ctxmem.segment import Record
 from ctxmem.store import Store
+from ctxmem.tables import changes, frames, marks
 
 OPTIONS = Options(block_segments=256, tail_segments=8, merge_factor=4)
 
@@ -280,7 +283,7 @@ def test_filters_times_and_exclusion(rig):
     assert rig.find("red", since=3.0, until=5.0) == [5, 4, 3]
     assert rig.find("", facets={"tags": ["x", "y"]}, limit=2) == [11, 9]
     assert rig.find("red", kind="other") == []
-    from ctxmem.facets import IdSet
+    from ctxmem.search.facets import IdSet
 
     assert rig.find("red", exclude=IdSet(range(10))) == [11, 10]
 

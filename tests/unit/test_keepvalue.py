@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
+from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
 
 GROUP = st.tuples(
     st.sampled_from([0.0625, 0.25, 1.0, 4.0]),

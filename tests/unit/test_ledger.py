@@ -6,8 +6,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxmem.gist import escaped, quotes, words_of
-from ctxmem.ledger import CONTINUED, HEADING, Ledger, cut_line, line, lines_of
+from ctxmem.ledger.gist import escaped, quotes, words_of
+from ctxmem.ledger.ledger import CONTINUED, HEADING, Ledger, cut_line, line, lines_of
 from ctxmem.segment import Call, Record
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 import ctxmem
-from ctxmem import analysis, loading
+from ctxmem import loading
+from ctxmem.search import analysis
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ctxmem
-from ctxmem import relevance
+from ctxmem.search import relevance
 
 PAGE_CHARS = 10_500  # about 3,000 tokens
 

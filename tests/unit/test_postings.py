@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from ctxmem.postings import (
+from ctxmem.search.postings import (
     SHARED,
     TermWriter,
     decode_own,

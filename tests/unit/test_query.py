@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem import query
 from ctxmem.errors import BadQuery
-from ctxmem.query import Phrase, Query, Sign, parse
+from ctxmem.search import query
+from ctxmem.search.query import Phrase, Query, Sign, parse
 
 
 def test_plain_words_should_be_there():

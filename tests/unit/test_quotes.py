@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.quotes import page, stretch, words_of
+from ctxmem.prompt.quotes import page, stretch, words_of
 
 
 @given(st.text(max_size=3000), st.text(max_size=60), st.integers(20, 500))
@@ -24,7 +24,9 @@ def test_a_stretch_holds_the_rare_word():
 
 @given(st.text(min_size=1, max_size=4000), st.integers(16, 200))
 def test_pages_join_to_the_text(text, limit):
-    count = lambda piece: len(piece) // 3
+    def count(piece):
+        return len(piece) // 3
+
     pieces, at = [], 0
     while at < len(text):
         end = page(text, at, limit, count)

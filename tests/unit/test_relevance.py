@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem import relevance
+from ctxmem.search import relevance
 
 _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).parent.parent / "oracle.py")
 oracle = sys.modules.setdefault("oracle", importlib.util.module_from_spec(_spec))

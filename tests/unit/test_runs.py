@@ -5,14 +5,14 @@ import random
 import numpy as np
 import pytest
 
-from ctxmem import merging
-from ctxmem.building import RunBuilder
-from ctxmem.facets import facet_key, kind_key, offsets_of
-from ctxmem.forward import decode, encode, of_record
-from ctxmem.runs import TABLES, Run, RunView
+from ctxmem.index import merging
+from ctxmem.search.building import RunBuilder
+from ctxmem.search.facets import facet_key, kind_key, offsets_of
+from ctxmem.search.forward import decode, encode, of_record
+from ctxmem.search.runs import TABLES, Run, RunView
+from ctxmem.search.tail import Tail
 from ctxmem.segment import Record
 from ctxmem.store import Store
-from ctxmem.tail import Tail
 
 WORDS = [f"word{number}" for number in range(60)] + ["login", "logic", "red"]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ctxmem import ranking, search
-from ctxmem.forward import of_record
-from ctxmem.parts import Filter, Scope
-from ctxmem.query import parse
+from ctxmem.search import ranking, search
+from ctxmem.search.forward import of_record
+from ctxmem.search.parts import Filter, Scope
+from ctxmem.search.query import parse
+from ctxmem.search.tail import Tail
 from ctxmem.segment import Record
-from ctxmem.tail import Tail
 
 _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).parent.parent / "oracle.py")
 oracle = importlib.util.module_from_spec(_spec)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ctxmem import changes, leases, marks, names, slots
 from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
-from ctxmem.slots import Slot
 from ctxmem.store import Store
 from ctxmem.store.locks import FIRST_SLOT, LockFile
+from ctxmem.tables import changes, leases, marks, names, slots
+from ctxmem.tables.slots import Slot
 
 
 @pytest.fixture

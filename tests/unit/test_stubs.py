@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.stubs import image_stub, shortened, stub
+from ctxmem.ledger.stubs import image_stub, shortened, stub
 
 
 def words(text: str) -> int:

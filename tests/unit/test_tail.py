@@ -4,10 +4,10 @@ import random
 
 import numpy as np
 
-from ctxmem.facets import facet_key, kind_key
-from ctxmem.forward import Forward, of_record
+from ctxmem.search.facets import facet_key, kind_key
+from ctxmem.search.forward import Forward, of_record
+from ctxmem.search.tail import Tail
 from ctxmem.segment import Record
-from ctxmem.tail import Tail
 
 
 def record(text, **fields):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem import terms
+from ctxmem.search import terms
 
 WORDS = [
     ("Users logged in", ["user", "log"]),

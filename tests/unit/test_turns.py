@@ -3,9 +3,10 @@
 import pytest
 
 import ctxmem
-from ctxmem import codec, turns
+from ctxmem import codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
 from ctxmem.store import Store
+from ctxmem.tables import turns
 
 STATE = {"v": 1, "working": {"groups": {"id": bytes(8_000)}}, "last": 7, "hidden": b"", "read": False}
 

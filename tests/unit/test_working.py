@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.working import SHORT, STUB, FileUse, Item, WorkingSet
+from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 
 
 def call(working: WorkingSet, group: int, *, files=(), tokens=100, digest=None, error=False) -> int:

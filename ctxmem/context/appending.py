@@ -1,0 +1,178 @@
+"""Append to a session: bind a result to its call, name call ids that need another name, set the system prompt.
+
+I1. Everything that can be refused is refused before the log is touched: a message is appended whole, or not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ctxmem.context.session import Session
+from ctxmem.errors import KeyConflict
+from ctxmem.ledger.stubs import FORGOTTEN
+from ctxmem.prompt import intake
+from ctxmem.prompt.memorytools import NAMES, sources_of
+from ctxmem.prompt.outstanding import Outstanding
+from ctxmem.providers import Draft, images_of
+from ctxmem.segment import Call, Facets, Record
+
+_FIRST_UNUSED = 2**32  # above every id of the log
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller said beside the message, checked."""
+
+    key: str | None = None
+    refs: tuple[int, ...] = ()
+    pinned: bool = False
+    at: float | None = None
+    facets: Facets | None = None
+    error: bool = False
+
+
+def append(s: Session, drafts: list[Draft], given: Given) -> int:
+    """Append the drafts of one message; returns the id of the last. The caller holds the lock.
+
+    Raises:
+        KeyConflict: the key, or the call, has other content. BadInput: facets that the caller's own function returned.
+    """
+    made = -1
+    each_given = [given] * len(drafts)
+    if len(drafts) > 1:
+        if given.key is not None:
+            each_given = [*(replace(given, key=f"{given.key}/{index}") for index in range(len(drafts) - 1)), given]
+        _check(s, drafts, each_given)
+    for draft, each in zip(drafts, each_given, strict=True):
+        if draft.kind == "system" and (s.state.system_id < 0 or is_system(s, draft)):
+            made = system(s, draft, each)
+        else:
+            made = _append(s, draft, each)
+    return made
+
+
+def _check(s: Session, drafts: list[Draft], each_given: list[Given]) -> None:
+    """Raise what appending one of these drafts would raise; they answer calls one after another (I1)."""
+    calls, made = s.state.calls.copy(), dict[int, Record]()
+    for draft, given in zip(drafts, each_given, strict=True):
+        record = _record(s, draft, given)
+        if draft.call_id is not None:
+            group, index = calls.find(draft.call_id) or (-1, -1)
+            _answer(s, record, given.key, calls, made)
+            if group >= 0:
+                made[_FIRST_UNUSED + len(made)] = record
+                calls.answer(group, index, _FIRST_UNUSED + len(made) - 1)
+        if given.key is not None:
+            _known(s, record, given.key)
+
+
+def is_system(s: Session, draft: Draft) -> bool:
+    """Say whether the session has this very system prompt."""
+    return s.state.system_id >= 0 and s.log.get(s.state.system_id).message == draft.message
+
+
+def system(s: Session, draft: Draft, given: Given) -> int:
+    """Set the system prompt; equal content does nothing."""
+    if is_system(s, draft):
+        return s.state.system_id
+    record = _record(s, draft, given)
+    record.extra[intake.SYSTEM] = True
+    return _queue(s, record, given.key)
+
+
+def _record(s: Session, draft: Draft, given: Given) -> Record:
+    at = s.options.clock() if given.at is None else given.at
+    record = intake.record_of(
+        draft,
+        session=s.number,
+        at=at,
+        turn=s.row.turn,
+        refs=given.refs,
+        pinned=given.pinned,
+        facets=dict(given.facets or {}),
+    )
+    if given.error:
+        record.extra[intake.ERROR] = True
+    return record
+
+
+def _append(s: Session, draft: Draft, given: Given) -> int:
+    record = _record(s, draft, given)
+    if draft.call_id is not None:
+        known = _answer(s, record, given.key, s.state.calls, {})
+        if known is not None:
+            return known
+    elif draft.calls:
+        wires = intake.wires_of(draft.calls, s.state.calls.knows)
+        if wires:
+            record.extra[intake.WIRES] = wires
+    return _queue(s, record, given.key)
+
+
+def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, made: Mapping[int, Record]) -> int | None:
+    """Bind a result to the call it answers; the id of the same result where it is there already.
+
+    `made` holds records, by the ids under which `calls` knows them, that are not in the log.
+    """
+    call_id = record.call_id or ""
+    slot = calls.find(call_id)
+    if slot is not None:
+        group, index = slot
+        call = s.log.get(group).calls[index]
+        record.group, record.extra[intake.INDEX] = group, index
+        record.facets = intake.result_facets(call, record.facets, s.options.facets_of_call, record.text)
+        _mark_ours(record, call)
+        return None
+    earlier = calls.result_of(call_id)
+    if earlier is not None and key is None:
+        stored = made[earlier] if earlier in made else s.log.get(earlier)
+        if _is_same(stored, record):
+            return earlier
+        raise KeyConflict(
+            f"call {call_id!r} has another result already, segment {earlier}; a call has one result", earlier
+        )
+    record.extra[intake.ORPHAN] = True
+    return None
+
+
+def _is_same(stored: Record, record: Record) -> bool:
+    """Say whether two results say the same, whatever the shape of their messages; what was forgotten says anything."""
+    if stored.message is None and stored.text == FORGOTTEN:
+        return True
+    if stored.text != record.text or bool(stored.extra.get(intake.ERROR)) != bool(record.extra.get(intake.ERROR)):
+        return False
+    return stored.message == record.message or images_of(stored) == images_of(record)
+
+
+def _mark_ours(record: Record, call: Call) -> None:
+    """Note what a result of the model's memory tools repeats: it is no source of its own."""
+    if call.name in NAMES:
+        sources = sources_of(call.name, call.arguments, record.text)
+        record.kind = "recall"
+        record.extra.update({intake.UNINDEXED: True, intake.SOURCES: sources, intake.HITS: sources})
+
+
+def _known(s: Session, record: Record, key: str) -> int | None:
+    """Return the segment that a key names already.
+
+    Raises:
+        KeyConflict: it holds other content.
+    """
+    try:
+        return s.log.known(record, key)
+    except KeyConflict as error:
+        stored = s.log.get(error.segment_id)
+        if record.call_id is None or stored.call_id != record.call_id or not _is_same(stored, record):
+            raise
+        return error.segment_id  # the same answer, in another provider's shape or of a tool of ours
+
+
+def _queue(s: Session, record: Record, key: str | None) -> int:
+    if key is not None and record.call_id is not None:
+        known = _known(s, record, key)
+        if known is not None:
+            return known
+    segment_id, is_new = s.log.append(record, key=key)
+    if is_new:
+        s.newest = segment_id, record
+        s.admit(segment_id, record)
+    return segment_id

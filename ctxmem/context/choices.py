@@ -1,0 +1,93 @@
+"""What callers may choose for a context and a turn, made plain before anything happens."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ctxmem import inputs
+from ctxmem.context.appending import Given
+from ctxmem.context.session import Session
+from ctxmem.errors import BadInput
+from ctxmem.options import Options, Policy
+from ctxmem.prompt.target import Target
+from ctxmem.providers.plain import plain
+
+
+def given(
+    key: str | None,
+    at: float | datetime | None,
+    facets: Mapping[str, Any],
+    *,
+    refs: Sequence[int] = (),
+    pinned: bool = False,
+    error: bool = False,
+) -> Given:
+    """Check what a caller says beside a message."""
+    return Given(
+        key=None if key is None else inputs.short(key, "key"),
+        refs=inputs.refs(refs),
+        pinned=bool(pinned),
+        at=inputs.time_s(at),
+        facets=inputs.facets(facets),
+        error=bool(error),
+    )
+
+
+def target(options: Options, policy: Policy, *, model: str, **chosen: Any) -> Target:
+    """Check the model and sizes that a caller chose; see `Target.of`."""
+    wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **chosen}
+    _check(policy)
+    return Target.of(model, policy=policy, overrides=options.models, **wanted)
+
+
+_SHARES = ("high", "low", "min_reclaim", "ledger_share")
+_COUNTS = ("ceiling", "keep_recent", "restore_turns", "ledger_tokens", "recall_tokens")
+
+
+def _check(policy: Policy) -> None:
+    """Raise `BadInput` for a policy that no collector can follow."""
+    if not isinstance(policy, Policy):
+        raise BadInput(f"policy must be a ctxmem.Policy, not {type(policy).__name__}")
+    for name in (*_SHARES, "cache_ttl_s"):
+        value = getattr(policy, name)
+        most = 1.0 if name in _SHARES else float("inf")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+        if not is_number and not (value is None and name in {"high", "low", "cache_ttl_s"}):
+            raise BadInput(f"Policy.{name}={value!r:.40} must be a number from 0 to {most:g}")
+    for name in _COUNTS:
+        value = getattr(policy, name)
+        if value is not None or name != "recall_tokens":
+            inputs.count(value, f"Policy.{name}", 0)
+    if policy.high is not None and policy.low is not None and policy.low > policy.high:
+        raise BadInput(f"Policy.low={policy.low} lies above Policy.high={policy.high}; swap them")
+
+
+def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:
+    """Check the sessions that a context may reach besides its own."""
+    if isinstance(names, str):
+        if names != "*":
+            raise BadInput(f"reads must be a list of session names, or '*' for all, not {names!r:.80}")
+        return names
+    if not isinstance(names, Iterable):
+        raise BadInput(f"reads must be a list of session names, or '*' for all, not {type(names).__name__}")
+    return tuple(inputs.short(name, "reads") for name in names)
+
+
+def goal(s: Session, target: int | None) -> int:
+    """Return the `Session.load` to collect down to."""
+    if target is None:
+        return s.water(s.state).low_tokens
+    inputs.count(target, "target", 1)
+    counted = int((target - s.calibration.base) / s.calibration.scale)
+    return max(0, min(counted - s.fixed(s.state), s.room(s.state)))
+
+
+def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:
+    """Check what a caller wants of one turn."""
+    if recall is not None and not isinstance(recall, str):
+        raise BadInput(f"recall must be a text to search for, not {type(recall).__name__}")
+    if recall_tokens is not None:
+        inputs.count(recall_tokens, "recall_tokens", 0)
+    if isinstance(extra, str | bytes | Mapping) or not isinstance(extra, Iterable):
+        raise BadInput("extra must be a list of messages")
+    return {"recall": recall, "recall_tokens": recall_tokens, "extra": plain(list(extra), "extra")}

@@ -1,0 +1,91 @@
+"""What was sent and why: a past turn's prompt again, and the reasons for where a segment stands. Reads only.
+
+I1. A replayed prompt equals what was sent, but for what was forgotten since, and says so.
+"""
+
+from ctxmem import models
+from ctxmem.collector import Decision, Plan
+from ctxmem.collector.working import FULL
+from ctxmem.context.assembly import build, join
+from ctxmem.context.session import Sent, Session
+from ctxmem.errors import TurnNotFound
+from ctxmem.prompt import intake
+from ctxmem.prompt.prompt import Explanation, Prompt
+from ctxmem.prompt.view import View
+from ctxmem.providers import Renderer
+from ctxmem.tables import turns
+
+
+def replay(s: Session, number: int) -> Prompt:
+    """Return the exact prompt of a past turn. Cost: reads its segments.
+
+    Raises:
+        TurnNotFound: the session has no such turn.
+    """
+    with s.log.snapshot() as snapshot:
+        row = turns.turn(snapshot, s.number, number)
+        if row is None:
+            raise TurnNotFound(f"session {s.name!r} has no turn {number}; it has {s.row.turn}")
+        tools = turns.tools(snapshot, s.number, row.tools)
+    state = s.state_of(row)
+    model = models.lookup(row.model, s.options.models)
+    view = View(Renderer(row.provider, model), s.reads())
+    view.refresh(state)
+    layout = view.layout
+    units = [unit for message in row.extra for unit in view.renderer.units(message)]
+    wire = join(view, Sent.of(layout, state), units, row.n_stable)
+    prompt = build(row, wire, layout, model=model, tools=tools)
+    forgotten = any(s.log.is_forgotten(i) for i in (*prompt.segments, *prompt.stubs, state.system_id) if i >= 0)
+    quoted = any(s.log.is_forgotten(i) for ids in state.quoted.values() for i in ids)
+    lines = any(s.log.is_forgotten(i) for i in state.ledger_sources())
+    return prompt.replaced(is_complete=not (forgotten or quoted or lines))
+
+
+def explain(s: Session, segment_id: int) -> Explanation:
+    """Say where a segment stands, and by which rule of which collection. Cost: O(collections since it left).
+
+    Raises:
+        SegmentNotFound: no such id.
+    """
+    record = s.log.get(segment_id)
+    group = record.group if record.group >= 0 else segment_id
+    where = _where(s, segment_id, group, in_prompt=intake.TURN in record.extra)
+    for session, below in ((s.number, s.row.collections), *reversed(s.row.journals)):
+        found = _decision(s, session, below, group)
+        if found is not None:
+            number, turn, d = found
+            return Explanation(
+                segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, turn
+            )
+    named = {"system": "system", "replaced": "system", "hidden": "hidden", "forgotten": "forgotten"}
+    rule = named.get(where, "not collected yet" if intake.TURN in record.extra else "not in a prompt")
+    return Explanation(segment_id, group, where, rule, 0.0, -1, (group,), record.tokens, None, None)
+
+
+def _decision(s: Session, session: int, below: int, group: int) -> tuple[int, int, Decision] | None:
+    """Return the newest collection before a number that looked at a group, its turn, and what it decided."""
+    while below > 0:
+        with s.log.snapshot() as snapshot:
+            rows = turns.collections(snapshot, session, below)
+        for number, row in rows:
+            try:
+                return number, row["turn"], Plan.unpack(row["plan"]).decision(group)
+            except KeyError:
+                continue
+        below = rows[-1][0] if rows else 0
+    return None
+
+
+def _where(s: Session, segment_id: int, group: int, *, in_prompt: bool) -> str:
+    if s.log.is_forgotten(segment_id):
+        return "forgotten"
+    if segment_id == s.state.system_id:
+        return "system"
+    if any(segment_id == system_id for system_id, _ in s.state.systems):
+        return "replaced"
+    if segment_id in s.state.hidden:
+        return "hidden"
+    if segment_id in s.state.working:
+        forms = {shown.segment_id: shown.form for shown in s.state.working.shown_of(group)}
+        return "shown" if forms.get(segment_id, FULL) == FULL else "stub"
+    return "ledger" if in_prompt else "note"

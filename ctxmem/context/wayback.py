@@ -1,0 +1,175 @@
+"""The way back: restore a group at the end of the prompt, and answer the model's own memory tools.
+
+I1. What the model asks for wrongly is answered with a sentence; what the caller asks for wrongly raises.
+I2. Ids are checked against the sessions in reach before a byte of them is shown.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ctxmem import tokens
+from ctxmem.context.session import Session
+from ctxmem.errors import CtxMemError, SegmentNotFound, WindowOverflow
+from ctxmem.prompt import intake, memorytools
+from ctxmem.prompt.memorytools import PAGE_TOKENS, QUOTED, SEARCH, whole
+from ctxmem.prompt.quotes import page, stretch, words_of
+from ctxmem.prompt.recall import EXCERPT_CHARS, compose, escaped, heading, plain_query, quoted
+from ctxmem.segment import Record
+
+RESTORE_SHARE = 0.5  # of the budget: what one restore may take
+_MAX_QUERY_CHARS = 2_000
+_SPAN = re.compile(r", characters (\d+)-(\d+) of \d+:$")
+_NEAR = 4_096  # segments after a call among which its results are looked for
+
+
+def in_reach(s: Session, segment_id: int, reach: set[int] | None) -> Record:
+    """Return a record that this session may see.
+
+    Raises:
+        SegmentNotFound: no such id, or it belongs to a session out of reach.
+    """
+    record = s.log.get(segment_id)
+    if reach is None or record.session in reach:
+        shared = {session: newest for session, newest in s.row.lineage}  # noqa: C416 - pairs are lists
+        if record.session == s.number or segment_id <= shared.get(record.session, segment_id):
+            return record
+    raise SegmentNotFound(
+        f"segment {segment_id} belongs to another session; name that session in reads= to reach it", segment_id
+    )
+
+
+def own(s: Session, segment_id: int) -> Record:
+    """Return a record of this very session, or of one that it was forked from, up to the fork.
+
+    Raises:
+        SegmentNotFound: it is another session's.
+    """
+    return in_reach(s, segment_id, {s.number, *(session for session, _ in s.row.lineage)})
+
+
+def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
+    """Bring the group of a segment back at the end, in full, as a root for some turns; the caller holds the lock.
+
+    Returns the id of the segment that shows it, or the id asked for where the prompt shows it in full already.
+
+    Raises:
+        SegmentNotFound: not in reach. WindowOverflow: it takes more than half of the budget.
+    """
+    record = in_reach(s, segment_id, reach)
+    if segment_id in s.state.visible():
+        return segment_id
+    group, shown = record.group if record.group >= 0 else segment_id, s.state.visible()
+    if intake.QUOTES in record.extra:  # a recall: what it showed
+        quotes = [(i, start, stop) for i, start, stop in record.extra[intake.QUOTES] if i not in shown]
+        if not quotes:
+            return segment_id
+    else:
+        quotes = [(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
+    size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
+    room = int(RESTORE_SHARE * s.capacity(s.state))
+    if size > room:
+        listed = [(i, s.log.get(i).tokens, "restore") for i, _, _ in quotes]
+        raise WindowOverflow(
+            f"group {group} takes {size} tokens, a restore at most {room}; read it in pages with memory_read",
+            room,
+            size,
+            sorted(listed, key=lambda row: -row[1]),
+        )
+    until = s.row.turn + s.policy.restore_turns
+    made = Record(
+        session=s.number,
+        kind="recall",
+        role="user",
+        text="",
+        tokens=size,
+        at=s.options.clock(),
+        extra={
+            intake.TURN: s.row.turn,
+            intake.QUOTES: [list(q) for q in quotes],
+            intake.UNINDEXED: True,
+            intake.RESTORED: until,
+        },
+    )
+    new_id, _ = s.log.append(made)
+    s.admit(new_id, made)
+    return new_id
+
+
+def members(s: Session, group: int, record: Record) -> list[int]:
+    """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's."""
+    first = s.log.get(group)
+    found, shared = [group], {of: newest for of, newest in s.row.lineage}  # noqa: C416 - pairs are lists
+    for session in dict.fromkeys((first.session, record.session, s.number)) if first.calls else ():
+        for segment_id in s.log.index.session_ids(session, group)[:_NEAR]:
+            if len(found) > len(first.calls) or segment_id > shared.get(session, segment_id):
+                break
+            if s.log.get(segment_id).group == group:
+                found.append(segment_id)
+    return found
+
+
+# -- the model's tools --------------------------------------------------------------------------------------------
+
+
+def dispatch(s: Session, name: str, arguments: Any, reach: set[int] | None) -> str | None:
+    """Answer a call of the model to one of our tools; None for a name that is not ours. The caller holds the lock."""
+    if name not in memorytools.NAMES:
+        return None
+    if not isinstance(arguments, Mapping):
+        return f"{QUOTED}\nThe arguments must be an object."
+    try:
+        answer = _search(s, arguments, reach) if name == SEARCH else _read(s, arguments, reach)
+    except SegmentNotFound as error:
+        answer = f"There is no item [#{error.segment_id}] in this work. Use memory_search to find its number."
+    except CtxMemError as error:
+        answer = f"That did not work: {escaped(str(error))[:300]}"
+    return f"{QUOTED}\n{answer}"
+
+
+def _search(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> str:
+    text, file = arguments.get("query"), arguments.get("file")
+    if not isinstance(text, str) or not text.strip():
+        return "`query` must be a text of two to six distinctive words."
+    limit = whole(arguments, "limit", 5, 1, 10)
+    if isinstance(limit, str):
+        return limit
+    query = plain_query(text[:_MAX_QUERY_CHARS])
+    if query is None:
+        return "The query holds only common words. Use names, paths, numbers or error text."
+    facets = {"file": file} if isinstance(file, str) and file else {}
+    exclude = s.state.hidden | s.beyond_fork()
+    found = s.log.index.search(query, limit=limit, sessions=reach, facets=facets, exclude=exclude)
+    if not found:
+        return "Nothing found. Try other words, such as names, paths or numbers."
+    words = words_of(text)
+    parts = []
+    for hit in found:
+        record = s.log.get(hit.id)
+        start, stop = stretch(record.text, words, EXCERPT_CHARS)
+        parts.append(quoted(hit.id, record, start, stop))
+    return "\n\n".join(parts)
+
+
+def _read(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> str:
+    asked = whole(arguments, "id", None, 0, 2**32 - 1)
+    if isinstance(asked, str):
+        return asked
+    record = in_reach(s, asked, reach)
+    if not record.text and intake.QUOTES in record.extra:
+        return s.recall_text(record)
+    offset = whole(arguments, "offset", 0, 0, max(len(record.text) - 1, 0))
+    if isinstance(offset, str):
+        return offset
+    stop = page(record.text, offset, PAGE_TOKENS, tokens.count)
+    more = f"\n[continues: memory_read(id={asked}, offset={stop})]" if stop < len(record.text) else ""
+    return (
+        f"{heading(asked, record)}, characters {offset}-{stop} of {len(record.text)}:\n{record.text[offset:stop]}{more}"
+    )
+
+
+def original_page(answer: str) -> str:
+    """Return the exact text that a `memory_read` answer quotes, for callers that join pages."""
+    _, heading_line, body = answer.split("\n", 2)
+    start, stop = _SPAN.findall(heading_line)[-1]
+    return body[: int(stop) - int(start)]  # the heading knows: the text may end like a page of ours

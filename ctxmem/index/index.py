@@ -1,0 +1,400 @@
+"""The index: found at once what was just added, searched exactly, sealed and merged a little at a time.
+
+Owns the tails, the runs and the forgotten ids as this process knows them: caches, which every question refreshes.
+I1. A question is answered from one snapshot, and from tails, runs and forgotten ids that belong to that snapshot.
+I2. Every segment is in exactly one tail or run.
+I3. Opening reads the manifest, the forward records of the tails and the marks: O(1) in history.
+Thread-safety: any method from any thread; questions go one after another. `read` is called without the lock held.
+Does not know: ids' origin, bodies, sessions' names.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ctxmem.codec import Codec
+from ctxmem.index import audit, manifest, merging, sealing, upkeep
+from ctxmem.options import Options
+from ctxmem.search import forward, search
+from ctxmem.search.columns import Sessions
+from ctxmem.search.facets import IdSet, contains, facet_keys, kind_key, offsets_of
+from ctxmem.search.parts import NONE, Filter, Part, Scope
+from ctxmem.search.query import Query
+from ctxmem.search.runs import Run, RunCache, RunView
+from ctxmem.search.search import Scored, Weights
+from ctxmem.search.tail import Tail
+from ctxmem.segment import Problem, Record
+from ctxmem.store import Snapshot, Store
+from ctxmem.tables import changes, frames, marks
+
+Uint16s: TypeAlias = npt.NDArray[np.uint16]
+Read: TypeAlias = Callable[[Sequence[int]], Sequence[Record]]
+
+
+def _end_key(stop: int | None) -> bytes | None:
+    """Return the key before which the ids below `stop` lie, None where there is no end."""
+    return None if stop is None or stop >= 1 << 32 else frames.key(stop)
+
+
+def _nothing_to_read(ids: Sequence[int]) -> Sequence[Record]:
+    raise LookupError(f"the index was given no way to read the texts of {len(ids)} segments")
+
+
+class Index:
+    """The search index of one open store.
+
+    `read(ids)` gives records, for phrases and for `check`; it may be set after the index is made.
+    """
+
+    def __init__(self, store: Store, options: Options, codec: Codec, read: Read = _nothing_to_read) -> None:
+        self.read = read
+        self._store = store
+        self._options = options
+        self._codec = codec
+        self._lock = threading.RLock()
+        self._pending: dict[int, Record] = {}  # added here, not analysed yet
+        self._tails: dict[int, Tail] = {}  # by block
+        self._runs: list[Run] = []
+        self._forgotten: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._gone: dict[int, tuple[Uint16s, Sessions | None]] = {}  # by serial: what is forgotten in a run
+        self._caches: dict[int, RunCache] = {}  # by serial
+        self._snapshot_number = -1
+        self._change = -1
+        self._job: Iterator[None] | None = None
+        self.refresh()
+
+    # --- what is new ---
+
+    def add(self, segment_id: int, record: Record) -> None:
+        """Take a segment that is appended here and not committed yet; the next search analyses and finds it: 0.3 us."""
+        with self._lock:
+            self._pending[segment_id] = record
+
+    def forward(self, segment_id: int) -> bytes:
+        """Return the forward record of a segment that was added and is not sealed, for its commit.
+
+        Raises:
+            KeyError: it was never added, or it is sealed.
+        """
+        with self._lock:
+            record = self._pending.pop(segment_id, None)
+            tail = self._tail_of(segment_id)
+            if record is not None:
+                tail.add(segment_id, forward.of_record(record))
+            return forward.encode(tail.forward(segment_id))
+
+    def refresh(self) -> None:
+        """Apply what was committed since, by any process: appends, seals, merges, forgets; 1 us where nothing was."""
+        with self._lock:
+            if self._store.head != self._snapshot_number:
+                with self._store.snapshot() as snapshot:
+                    self._apply(snapshot)
+
+    def _apply(self, snapshot: Snapshot) -> None:
+        if snapshot.number == self._snapshot_number:
+            return
+        found = None if self._change < 0 else changes.since(snapshot, self._change)
+        if found is None:
+            self._load_runs(snapshot)
+            self._load_forwards(snapshot, 0, None)
+            self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
+            self._change = changes.newest(snapshot)
+        else:
+            kinds = {change.kind for change in found[0]}
+            if kinds & {"seal", "merge", "purge"}:
+                self._load_runs(snapshot)
+            for change in found[0]:
+                if change.kind == "append":
+                    for first, last in zip(change.detail[::2], change.detail[1::2], strict=True):
+                        self._load_forwards(snapshot, first, last + 1)
+            if "forget" in kinds:
+                self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
+                self._gone.clear()
+            self._change = found[1]
+        self._snapshot_number = snapshot.number
+
+    def _load_runs(self, snapshot: Snapshot) -> None:
+        self._runs = manifest.load(snapshot)
+        serials = {run.serial for run in self._runs}
+        self._gone = {serial: gone for serial, gone in self._gone.items() if serial in serials}
+        self._caches = {serial: self._caches.get(serial) or RunCache() for serial in serials}
+        for block, tail in list(self._tails.items()):
+            stop = self._sealed_stop(block)
+            if stop > tail.first:
+                rest = tail.after(stop - 1)
+                self._tails[block] = rest
+                if not rest.n:
+                    del self._tails[block]
+
+    def _load_forwards(self, snapshot: Snapshot, first: int, stop: int | None) -> None:
+        """Put committed segments that no run and no tail holds yet into their tails."""
+        for key, value in snapshot.scan("forward", frames.key(first), _end_key(stop)):
+            segment_id = frames.segment_id_of(key)
+            tail = self._tail_of(segment_id)
+            if segment_id >= tail.first and segment_id not in tail and segment_id not in self._pending:
+                tail.add(segment_id, forward.decode(value))
+
+    def _sealed_stop(self, block: int) -> int:
+        """Return one past the last sealed id of a block: where its tail begins."""
+        n = self._options.block_segments
+        return max([block * n, *(run.stop for run in self._runs if run.first // n == block)])
+
+    def _tail_of(self, segment_id: int) -> Tail:
+        block = segment_id // self._options.block_segments
+        tail = self._tails.get(block)
+        if tail is None:
+            tail = self._tails[block] = Tail(self._sealed_stop(block))
+        return tail
+
+    def _analyse_pending(self) -> None:
+        for segment_id, record in self._pending.items():
+            self._tail_of(segment_id).add(segment_id, forward.of_record(record))
+        self._pending.clear()
+
+    # --- questions ---
+
+    def search(
+        self,
+        query: Query,
+        *,
+        limit: int,
+        sessions: "set[int] | frozenset[int] | None" = None,
+        kind: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        facets: Mapping[str, Any] | None = None,
+        exclude: IdSet | None = None,
+        explain: bool = False,
+        conversation: bool = True,
+        recency: int = 0,
+        boost: Mapping[str, Any] | None = None,
+        boost_weight: int = 0,
+        min_share: float = 0.0,
+    ) -> Sequence[Scored]:
+        """Return the best hits in order.
+
+        `facets`: name -> value, or list of values that must all be there. `sessions`, `kind`, `since`, `until` (both
+        ends included) and `exclude` narrow too. `recency`: see `search.Weights`; `boost`: facets of which each one that
+        a candidate has adds `boost_weight`. `min_share`: see `search.search`.
+        """
+        keys = [] if kind is None else [kind_key(kind)]
+        conditions = Filter(
+            (*keys, *facet_keys(facets or {})), None if sessions is None else frozenset(sessions), since, until, exclude
+        )
+        weights = Weights(recency, dict.fromkeys(facet_keys(boost or {}), boost_weight))
+        with self._lock, self._store.snapshot() as snapshot:
+            scopes = self._scopes(snapshot, conditions)
+            return search.search(
+                scopes,
+                query,
+                limit,
+                self._texts,
+                explain=explain,
+                is_conversation_aware=conversation,
+                weights=weights,
+                min_share=min_share,
+            )
+
+    def session_ids(self, session: int, after: int = -1) -> list[int]:
+        """Return the ids of a session above `after`, ascending, forgotten ones among them: 5 us a run."""
+        found: list[int] = []
+        with self._lock, self._store.snapshot() as snapshot:
+            self._apply(snapshot)
+            for part in self._parts(snapshot):
+                if part.n and part.first + part.span > after + 1:
+                    ids = part.sessions().of(session).astype(np.int64) + part.first
+                    found += ids[ids > after].tolist()
+            found += [i for i, record in self._pending.items() if record.session == session and i > after]
+        return sorted(found)
+
+    def unsearched_ids(self, after: int) -> list[int]:
+        """Return the ids above `after` of the segments that are never a hit. O(parts + ids)."""
+        with self._lock, self._store.snapshot() as snapshot:
+            self._apply(snapshot)
+            self._analyse_pending()
+            sets = [(part.first, part.unsearched()) for part in self._parts(snapshot)]
+            return [at + i for at, s in sets if s is not None for i in offsets_of(s).tolist() if at + i > after]
+
+    def _parts(self, snapshot: Snapshot) -> list[Part]:
+        parts: list[Part] = [RunView(run, snapshot, self._caches[run.serial]) for run in self._runs]
+        parts += [tail for tail in self._tails.values() if tail.n]
+        parts.sort(key=lambda part: part.first)
+        return parts
+
+    def _scopes(self, snapshot: Snapshot, conditions: Filter) -> list[Scope]:
+        """Return every part as this snapshot has it (I1), in order of first id."""
+        self._apply(snapshot)
+        self._analyse_pending()
+        if not len(self._forgotten):
+            return [Scope(part, NONE, conditions) for part in self._parts(snapshot)]
+        scopes = []
+        for part in self._parts(snapshot):
+            forgotten, sessions = self._forgotten_in(part)
+            scopes.append(Scope(part, forgotten, conditions, sessions))
+        return scopes
+
+    def _forgotten_in(self, part: Part) -> tuple[Uint16s, Sessions | None]:
+        """Return which of a part's segments are forgotten, and its sessions without them."""
+        low, high = self._forgotten.searchsorted([part.first, part.first + part.span]).tolist()
+        if low == high:
+            return NONE, None
+        known = self._gone.get(part.run.serial) if isinstance(part, RunView) else None
+        if known is not None:
+            return known
+        offsets = (self._forgotten[low:high].astype(np.int64) - part.first).astype(np.uint16)
+        present = part.present()
+        if present is not None:
+            offsets = offsets[contains(present, offsets)]
+        gone = offsets, part.sessions().without(offsets, part.span)
+        if isinstance(part, RunView):
+            self._gone[part.run.serial] = gone
+        return gone
+
+    def _texts(self, ids: Sequence[int]) -> list[str]:
+        """Read texts with the lock open: whoever reads them may hold a lock of its own and wait for ours."""
+        self._lock.release()
+        try:
+            return [record.text for record in self.read(ids)]
+        finally:
+            self._lock.acquire()
+
+    # --- maintenance: the caller holds the store's maintenance lock ---
+
+    def steps(self) -> Iterator[None]:
+        """Seal, merge and purge what is due, each step about 1 ms; may be left at any point and called again.
+
+        What was begun goes on at the next call, here; where another process took over meanwhile, it is given up.
+        """
+        while True:
+            if self._job is None:
+                self._job = self._next_job()
+            if self._job is None:
+                return
+            yield from self._step()
+
+    def _step(self) -> Iterator[None]:
+        assert self._job is not None  # steps() has seen to it
+        try:
+            next(self._job)
+        except (StopIteration, manifest.TakenOver):
+            self._job = None
+        except BaseException:
+            self._job = None
+            raise
+        yield
+
+    def _next_job(self) -> Iterator[None] | None:
+        with self._lock, self._store.snapshot() as snapshot:
+            self._apply(snapshot)
+            if manifest.is_untidy(snapshot):
+                return manifest.sweep(self._store)
+            for block, tail in sorted(self._tails.items()):
+                if tail.n and self._is_due(block, tail):
+                    ids = self._committed(snapshot, block, tail)
+                    if ids and (len(ids) >= self._options.tail_segments or ids[-1] == self._last_id(block)):
+                        return self._seal(ids, tail)
+            found = upkeep.next_merge(self._runs, self._options)
+            if found:
+                return merging.merge(self._store, found, self._forgotten_between(found[0].first, found[-1].stop))
+            for run in self._runs:
+                if upkeep.wants_purge(run, self._n_forgotten(run)):
+                    return self._rewrite(run)
+        return None
+
+    def _is_due(self, block: int, tail: Tail) -> bool:
+        return tail.n >= self._options.tail_segments or tail.ids[-1] == self._last_id(block)
+
+    def _last_id(self, block: int) -> int:
+        return (block + 1) * self._options.block_segments - 1
+
+    def _committed(self, snapshot: Snapshot, block: int, tail: Tail) -> list[int]:
+        """Return the first committed segments of a tail, as many as one seal takes."""
+        most = self._options.tail_segments * self._options.merge_factor
+        ids: list[int] = []
+        for key in snapshot.keys("forward", frames.key(tail.first), _end_key(self._last_id(block) + 1)):
+            ids.append(frames.segment_id_of(key))
+            if len(ids) == most:
+                break
+        return ids
+
+    def _seal(self, ids: list[int], tail: Tail) -> Iterator[None]:
+        forgotten = set(self._forgotten_between(ids[0], ids[-1] + 1).tolist())
+        return sealing.seal(self._store, self._codec, ids, tail.forward, forgotten)
+
+    def _rewrite(self, run: Run) -> Iterator[None]:
+        return merging.merge(self._store, [run], self._forgotten_between(run.first, run.stop), "purge")
+
+    def _forgotten_between(self, first: int, stop: int) -> npt.NDArray[np.uint32]:
+        low, high = self._forgotten.searchsorted([first, stop]).tolist()
+        return self._forgotten[low:high]
+
+    def _n_forgotten(self, run: Run) -> int:
+        return len(self._forgotten_between(run.first, run.stop))
+
+    def purge(self) -> None:
+        """Rewrite every run that holds terms or facets of forgotten segments; seconds for a full block."""
+        for _ in self.steps():
+            pass
+        self.refresh()
+        for run in list(self._runs):
+            if self._n_forgotten(run) > run.n_forgotten:
+                for _ in self._rewrite(run):
+                    pass
+        sealing.erase_forwards(self._store, self._forgotten.tolist())
+        for _ in self.steps():
+            pass
+
+    def bulk(self) -> sealing.Bulk:
+        """Return a writer of whole runs, past the log, for `add_many`; every tail of the block must be sealed first.
+
+        See `seal_now`. The ids given to it follow all that the block holds.
+        """
+        return sealing.Bulk(self._store, self._codec, self._options.block_segments)
+
+    def seal_now(self, block: int) -> None:
+        """Seal what is committed of one block's tail, however little it is, before a bulk write to that block."""
+        for _ in self.steps():
+            pass
+        while True:
+            with self._lock, self._store.snapshot() as snapshot:
+                self._apply(snapshot)
+                tail = self._tails.get(block)
+                ids = [] if tail is None else self._committed(snapshot, block, tail)
+                if tail is None or not ids:
+                    return
+                job = self._seal(ids, tail)
+            for _ in job:
+                pass
+
+    # --- the whole ---
+
+    def check(self) -> list[Problem]:
+        """Make every run and forward record again from the segments and compare: about 60 us a segment."""
+        with self._lock, self._store.snapshot() as snapshot:
+            self._apply(snapshot)
+            runs = list(self._runs)
+            forgotten = self._forgotten
+        return audit.check(self._store, runs, forgotten, self.read)
+
+    def stats(self) -> dict[str, int]:
+        """Return counts: runs, segments in runs and in tails, forgotten ones; O(1)."""
+        with self._lock:
+            self.refresh()
+            return {
+                "runs": len(self._runs),
+                "sealed_segments": sum(run.n for run in self._runs),
+                "tail_segments": sum(tail.n for tail in self._tails.values()) + len(self._pending),
+                "forgotten_segments": len(self._forgotten),
+                "run_bytes": sum(run.n_bytes for run in self._runs),
+            }
+
+    def close(self) -> None:
+        """Drop what is in memory; what was begun is left for whoever opens the store next."""
+        with self._lock:
+            self._job = None
+            self._tails.clear()
+            self._pending.clear()
+            self._runs = []

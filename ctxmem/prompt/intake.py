@@ -1,0 +1,137 @@
+"""From a caller's message to records: which group, which call, which file, which turn, before anything is queued.
+
+I1. A record holds all that its context needs to admit it again: a context is resumed from its records alone.
+I2. A result answers the newest outstanding call with its id; what answers nothing is kept, and rendered as text.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from ctxmem import inputs, tokens
+from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
+from ctxmem.errors import BadInput
+from ctxmem.prompt import calls
+from ctxmem.providers import Draft, is_wire_id
+from ctxmem.segment import Call, Facets, Record
+
+FacetsOfCall = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
+
+# Keys of Record.extra that contexts write. On disk: never rename.
+TURN = "turn"  # int: turns assembled before the append; absent on what is no part of a conversation
+SYSTEM = "system"  # True: the session's system prompt
+INDEX = "index"  # int: which call of its group a result answers
+WIRES = "wires"  # {index: the call's own id is repeated or refused and is rendered under another}
+ERROR = "error"  # True: the tool failed
+QUOTES = "quotes"  # [[id, start, stop], ...]: what a recall shows, by reference
+SOURCES = "sources"  # [id, ...]: segments whose text this one repeats
+INEXACT = "inexact"  # True: the count is an estimate
+UNINDEXED = "unindexed"  # True: not searched
+RESTORED = "restored"  # int: the turn until which this recall is a root
+HITS = "hits"  # [group, ...]: originals that were read again
+ORPHAN = "orphan"  # True: a result whose call is not outstanding
+
+MESSAGE_FRAME_TOKENS = 8  # a message of ours: its framing, at most
+DIGEST_TOKENS = 64  # shorter results are not compared by content
+
+
+def result_facets(call: Call, given: Facets, facets_of_call: FacetsOfCall | None, text: str) -> Facets:
+    """Return a result's facets: what its call's arguments say, under what the caller gave.
+
+    Raises:
+        BadInput: the caller's own function returned what cannot be indexed.
+    """
+    read = (facets_of_call or calls.facets_of_call)(call.name, call.arguments) or {}
+    found: Facets = {"tool": call.name[:80]} if call.name else {}
+    for name, value in calls.narrowed(read, text).items():
+        try:
+            found.update(inputs.facets({name: value}))
+        except BadInput:
+            if facets_of_call is not None:
+                raise  # the caller's own function should hear of it; a model's odd argument should not stop the agent
+    return {**found, **given}
+
+
+def result_frame_tokens(record: Record) -> int:
+    """Return what a result takes beside its content: its framing, and its call's id under any name."""
+    return MESSAGE_FRAME_TOKENS + max(tokens.count(record.call_id or ""), 12)
+
+
+def record_of(
+    draft: Draft, *, session: int, at: float, turn: int, refs: tuple[int, ...], pinned: bool, facets: Facets
+) -> Record:
+    """Make the record of a draft that starts a group of its own."""
+    extra: dict[str, Any] = {TURN: turn}
+    if not draft.exact:
+        extra[INEXACT] = True
+    if draft.is_error:
+        extra[ERROR] = True
+    return Record(
+        session=session,
+        kind=draft.kind,
+        role=draft.role,
+        text=draft.text,
+        tokens=draft.tokens,
+        at=at,
+        message=draft.message,
+        shape=draft.shape,
+        calls=draft.calls,
+        call_id=draft.call_id,
+        refs=refs,
+        pinned=pinned,
+        facets=facets,
+        extra=extra,
+    )
+
+
+def wires_of(made: Sequence[Call], known: Callable[[str], bool]) -> list[int]:
+    """Return the indexes of calls whose own id cannot be rendered: refused by a provider, or in the window already."""
+    seen: set[str] = set()
+    out: list[int] = []
+    for index, call in enumerate(made):
+        if not is_wire_id(call.id) or call.id in seen or known(call.id):
+            out.append(index)
+        seen.add(call.id)
+    return out
+
+
+def item(segment_id: int, group: int, record: Record) -> Item:
+    """Say what the collector needs to know of a segment."""
+    facets, is_result = record.facets, INDEX in record.extra
+    text = record.text
+    return Item(
+        segment_id=segment_id,
+        group=group,
+        kind=record.kind if record.kind != "tool" else "result",
+        tokens=record.tokens,
+        turn=record.extra[TURN],
+        pinned=record.pinned,
+        task=_first(facets.get("task")),
+        files=_files(facets) if is_result and not record.extra.get(ERROR) else (),
+        is_result=is_result,
+        is_error=bool(record.extra.get(ERROR)),
+        digest=int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+        if is_result and record.tokens >= DIGEST_TOKENS and not record.extra.get(SOURCES)
+        else None,
+        refs=record.refs,
+        calls=len(record.calls),
+    )
+
+
+def _first(value: Any) -> str | None:
+    first = value[0] if isinstance(value, list) and value else value
+    return str(first) if isinstance(first, str | int) else None
+
+
+def _files(facets: Facets) -> tuple[FileUse, ...]:
+    """Read the file facets of a result: `file`, `lines` ([low, high], absent: the whole) and `op`."""
+    named, lines, op = facets.get("file"), facets.get("lines"), facets.get("op", "read")
+    if isinstance(named, str):
+        named = [named]
+    if not isinstance(named, list):
+        return ()
+    low, high = 0, WHOLE_FILE
+    if isinstance(lines, list) and len(lines) == 2 and all(isinstance(n, int) for n in lines):
+        low, high = (min(max(int(n), 0), WHOLE_FILE) for n in lines)
+    known = str(op) if op in OPS else "read"
+    return tuple(FileUse(path, low, high, known) for path in named if isinstance(path, str))

@@ -1,0 +1,221 @@
+"""The layout of a prompt: which unit stands where, kept between turns so that a turn renders only what is new.
+
+Order: groups by their first segment; in a group its message, then the results in call order, a placeholder where one
+is missing; the ledger stands where the oldest group it speaks of stood.
+
+I1. The view is a function of the state and the records: dropping it costs time, never bytes.
+I2. Within an epoch entries are only added at the end, or in the last group where nothing was sent yet.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from ctxmem import tokens
+from ctxmem.collector.working import FULL, SHORT, Shown
+from ctxmem.ledger import stubs
+from ctxmem.prompt import intake
+from ctxmem.prompt.state import State
+from ctxmem.providers import Renderer, Unit, wire_id
+from ctxmem.segment import Call, Record
+
+LEDGER, CLOSED = -1, -2  # in place of a segment id
+_CHUNK = 256  # groups whose records are read at once
+_Signature: TypeAlias = "tuple[tuple[int, int, int, bool], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What the view asks of the floor below: records by id, and the text of a recall."""
+
+    many: Callable[[Sequence[int]], list[Record]]
+    is_forgotten: Callable[[int], bool]
+    recall_text: Callable[[Record], str]
+
+
+class Entry(NamedTuple):
+    """One unit in its place: the segment it shows (or LEDGER, CLOSED), its group, its form, the call that it closes."""
+
+    unit: Unit
+    segment_id: int
+    group: int
+    form: int
+    closed: tuple[int, Call] | None = None  # index in the group, and the call
+
+
+class Layout:
+    """Entries in prompt order, with what a prompt says of them kept beside: so that a turn costs what is new."""
+
+    __slots__ = ("closed", "entries", "full", "ledger_end", "stubs", "tokens", "units")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.units: list[Unit] = []
+        self.full: list[int] = []  # ids shown in full
+        self.stubs: list[int] = []
+        self.closed: list[Call] = []
+        self.tokens = 0
+        self.ledger_end = 0  # how many entries there are up to the ledger's end, 0 without one
+
+    def place(self) -> tuple[int, int, int, int, int]:
+        """Return where the layout ends now, for `cut`."""
+        return len(self.entries), len(self.full), len(self.stubs), len(self.closed), self.tokens
+
+    def cut(self, place: tuple[int, int, int, int, int]) -> None:
+        """Leave out all that came after a place."""
+        entries, full, stubs, closed, self.tokens = place
+        del self.entries[entries:], self.units[entries:], self.full[full:], self.stubs[stubs:], self.closed[closed:]
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add entries at the end."""
+        for entry in entries:
+            self.entries.append(entry)
+            self.units.append(entry.unit)
+            self.tokens += entry.unit.tokens
+            if entry.closed is not None:
+                self.closed.append(entry.closed[1])
+            elif entry.segment_id >= 0:
+                (self.full if entry.form == FULL else self.stubs).append(entry.segment_id)
+
+
+class View:
+    """The entries of one context's prompt. Not safe from several threads: the context holds its lock."""
+
+    def __init__(self, renderer: Renderer, reads: Reads) -> None:
+        self.renderer = renderer
+        self._reads = reads
+        self.layout = Layout()
+        self.system: Unit | None = None
+        self._starts: dict[int, tuple[int, int, int, int, int]] = {}  # group -> where its entries start
+        self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
+        self._ahead: dict[int, Record] = {}  # while a layout is rebuilt
+        self._last_group = -1
+        self._epoch = -1
+
+    def invalidate(self) -> None:
+        """Lay everything out again at the next refresh; what did not change is not rendered again."""
+        self._epoch = -1
+
+    def forget(self) -> None:
+        """Drop all that was rendered: what it was made from changed."""
+        self._groups.clear()
+        self.invalidate()
+
+    def refresh(self, state: State) -> None:
+        """Bring the entries up to the state: O(what is new) within an epoch, O(segments shown) after one."""
+        if self._epoch != state.epoch or not self._extend(state):
+            try:
+                self._rebuild(state)
+            finally:
+                self._ahead.clear()
+        state.touched.clear()
+
+    def _extend(self, state: State) -> bool:
+        groups = list(dict.fromkeys(state.touched))
+        if any(g in self._starts and g != self._last_group for g in groups):
+            return False
+        for group in groups:
+            members = state.working.shown_of(group)
+            if members:
+                if group in self._starts:
+                    self.layout.cut(self._starts[group])
+                self._place(state, group, members)
+        return True
+
+    def _rebuild(self, state: State) -> None:
+        self.layout, self._starts = Layout(), {}  # the old one stays as it was: it is what was sent
+        self._epoch = -1  # until all is laid out: reading may fail half-way
+        ledger = self._ledger(state)
+        ledger_at = min((one.first for one in state.lines()), default=-1)
+        groups = list(_by_group(state.working.shown()))
+        for at in range(0, len(groups), _CHUNK):
+            self._read_ahead(groups[at : at + _CHUNK])
+            for group, members in groups[at : at + _CHUNK]:
+                if ledger and group > ledger_at:
+                    self._put_ledger(ledger)
+                    ledger = []
+                self._place(state, group, members)
+        self._put_ledger(ledger)
+        self._groups = {g: kept for g, kept in self._groups.items() if g in self._starts}
+        self._epoch = state.epoch
+        self.system = None
+        if state.system_id >= 0:
+            self.system = self.renderer.unit(self._reads.many([state.system_id])[0])
+
+    def _read_ahead(self, groups: Sequence[tuple[int, list[Shown]]]) -> None:
+        """Read what was never rendered, in one go: a snapshot a group costs more than its records."""
+        ids = [shown.segment_id for group, members in groups if group not in self._groups for shown in members]
+        self._ahead = dict(zip(ids, self._reads.many(ids), strict=True))
+
+    def _ledger(self, state: State) -> list[Entry]:
+        """Render the ledger, a message a piece: what is sealed stays in the provider's cache."""
+        texts = state.ledger.render(self._reads.is_forgotten)
+        return [Entry(self.renderer.text(text), LEDGER, LEDGER, FULL) for text in texts]
+
+    def _put_ledger(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self.layout.add(entries)
+            self.layout.ledger_end = len(self.layout.entries)
+
+    def _place(self, state: State, group: int, members: Sequence[Shown]) -> None:
+        """Add a group's entries, rendered only where it is shown otherwise than before."""
+        signature = tuple((s.segment_id, s.form, s.limit_tokens, s.segment_id in state.stripped) for s in members)
+        known = self._groups.get(group)
+        if known is None or known[0] != signature:
+            known = self._groups[group] = (signature, self._group(state, group, members))
+        self._starts[group] = self.layout.place()
+        self._last_group = group
+        self.layout.add(known[1])
+
+    def _group(self, state: State, group: int, members: Sequence[Shown]) -> list[Entry]:
+        ids = [shown.segment_id for shown in members]
+        ahead = self._ahead
+        known = [ahead[i] for i in ids] if ahead and ids[0] in ahead else self._reads.many(ids)
+        records = dict(zip(ids, known, strict=True))
+        first = records[members[0].segment_id]
+        if first.calls and self._reads.is_forgotten(group):
+            return [Entry(self.renderer.text(stubs.FORGOTTEN, first.kind), group, group, FULL)]
+        wires = {i: wire_id(group, i) for i in first.extra.get(intake.WIRES, ())}
+        by_index: dict[int, Entry] = {}
+        for shown in members:
+            record = records[shown.segment_id]
+            index = record.extra.get(intake.INDEX, -1)
+            unit = self._unit(record, shown, wires, state, first.calls[index].name if index >= 0 else "")
+            by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
+        for index, call in enumerate(first.calls):
+            if index not in by_index:
+                unit = self.renderer.closed(wires.get(index, call.id), call.name)
+                by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
+        return [by_index[index] for index in sorted(by_index)]
+
+    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, call_name: str) -> Unit:
+        """Render one segment as it is shown; `call_name` is the tool that a result answers."""
+        if intake.QUOTES in record.extra:
+            return self.renderer.text(self._reads.recall_text(record))
+        index = record.extra.get(intake.INDEX)
+        return self.renderer.unit(
+            replace(record, kind="tool") if record.call_id is not None else record,  # a memory tool's, too
+            ids=wires if record.calls else None,
+            call_id=None if index is None else wires.get(index),
+            text=stub_text(shown, record, has_memory_read=state.has_memory_read),
+            thinking=shown.segment_id not in state.stripped,
+            call_name=call_name,
+            as_text=record.call_id is not None and index is None,
+        )
+
+
+def stub_text(shown: Shown, record: Record, *, has_memory_read: bool) -> str | None:
+    """Return what stands in place of a segment's content, None where it is shown in full."""
+    if shown.form == FULL:
+        return None
+    if shown.form == SHORT:
+        return stubs.shortened(
+            shown.segment_id, record.text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read
+        )
+    return stubs.stub(shown.segment_id, record.tokens, has_memory_read=has_memory_read)
+
+
+def _by_group(shown: Iterable[Shown]) -> Iterator[tuple[int, list[Shown]]]:
+    for group, members in groupby(shown, key=lambda s: s.group):
+        yield group, list(members)

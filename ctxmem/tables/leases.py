@@ -1,0 +1,45 @@
+"""Leases: which writer may run a session's context. One record a session, worth what its owner's slot is worth.
+
+I1. A lease names slot and epoch. It is alive while that slot's lock is held and the slot's claim has that epoch; the
+    kernel says so, no time-out does.
+I2. A dead owner's lease is taken over in the same transaction that finds it dead.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from ctxmem import codec
+from ctxmem.errors import ContextBusy
+from ctxmem.store import Batch
+from ctxmem.tables import slots
+from ctxmem.tables.slots import Slot
+
+_SESSION = Struct(">I")  # On disk: never renumber.
+
+
+def acquire(batch: Batch, slot: Slot, session: int, is_held: Callable[[int], bool]) -> None:
+    """Take a session's lease for this writer, in the caller's transaction; again does nothing.
+
+    Parameters:
+        is_held: whether another process holds the lock of a slot.
+
+    Raises:
+        ContextBusy: the owner lives.
+    """
+    mine = slot.verify(batch)
+    value = batch.get("leases", _SESSION.pack(session))
+    if value is not None:
+        number, epoch, pid, host = codec.unpack(value)
+        if number == slot.number and epoch == slot.epoch:
+            return
+        owner = slots.read(batch, number)
+        if number != slot.number and owner is not None and owner.epoch == epoch and is_held(number):
+            raise ContextBusy(f"session {session} is in use by process {pid} on {host}; close it there", pid, host)
+    batch.put("leases", _SESSION.pack(session), codec.pack([slot.number, slot.epoch, mine.pid, mine.host]))
+
+
+def release(batch: Batch, slot: Slot, session: int) -> None:
+    """Give a lease back, if it is still this writer's."""
+    value = batch.get("leases", _SESSION.pack(session))
+    if value is not None and codec.unpack(value)[:2] == [slot.number, slot.epoch]:
+        batch.delete("leases", _SESSION.pack(session))

@@ -43,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result; `score` is an integer, `parts` names what it is the sum of where `explain=True` asked for it."""
+    """One search result; `score` is an integer, `parts` names its summands where `explain=True` asked for them."""
 
     segment: Segment
     score: int

@@ -27,13 +27,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ctxmem import collector
+from ctxmem import collector  # noqa: E402
 from ctxmem.collector.working import FULL, SHORT, WHOLE_FILE, FileUse, Item, WorkingSet  # noqa: E402
 from ctxmem.errors import WindowOverflow  # noqa: E402
 from ctxmem.ledger import abridge, stubs  # noqa: E402
 from ctxmem.ledger import ledger as ledgers  # noqa: E402
 from ctxmem.options import Policy  # noqa: E402
-from ctxmem.prompt import calls
+from ctxmem.prompt import calls  # noqa: E402
 from ctxmem.segment import Call, Record  # noqa: E402
 
 BUDGETS = (0.6, 0.3, 4_000, 16_000, 64_000)

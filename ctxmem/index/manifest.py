@@ -25,7 +25,7 @@ _VERSION = 1  # On disk: never renumber.
 _RUBBISH = b"index.rubbish"  # On disk: never rename. Serials whose entries are to be deleted.
 
 
-class TakenOver(Exception):  # noqa: N818 - not an error: somebody else goes on
+class TakenOver(Exception):
     """Another process has taken up maintenance; what this one was writing is swept."""
 
 

@@ -115,7 +115,8 @@ class Run:
 class RunCache:
     """What is kept of a run between snapshots: its pages' first terms, its sessions, who is no hit.
 
-    Half a byte a segment for the pages. Sessions take 8 bytes each, and 4 a segment where their segments do not follow one another.
+    Half a byte a segment for the pages. Sessions take 8 bytes each, and 4 a segment where their segments do not follow
+    one another.
     """
 
     def __init__(self) -> None:

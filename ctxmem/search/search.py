@@ -103,7 +103,7 @@ def search(
     if min_share > 0:
         found.keep(found.scores >= min_share * question.ideal)
     found.keep(np.lexsort((-found.ids, -found.scores))[:limit])
-    return Hits(found, explain=explain)
+    return Hits(found, explain=explain) if len(found.ids) else []
 
 
 class Hits(Sequence[Scored]):

@@ -10,7 +10,7 @@ import sys
 
 import ctxmem
 
-scope = {"ctxmem": ctxmem, "path": sys.argv[1]}
+scope = {"ctxmem": ctxmem}
 
 
 def run(code):
@@ -26,13 +26,20 @@ def run(code):
         return {"error": type(error).__name__, "said": str(error), "about": vars(error)}
 
 
-given = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-scope["readonly"] = given.pop("readonly", False)
-scope["options"] = ctxmem.Options(**given)
-answer = run("memory = ctxmem.open(path, readonly=readonly, options=options); log = memory._log")
-print(json.dumps(answer, default=str), flush=True)
-for line in sys.stdin:
-    print(json.dumps(run(json.loads(line)), default=str), flush=True)
-memory = scope.get("memory")
-if memory is not None:
-    memory.close()
+def serve(path, options):
+    """Open the store, say how that went, and answer until the input ends."""
+    scope["path"] = path
+    given = json.loads(options)
+    scope["readonly"] = given.pop("readonly", False)
+    scope["options"] = ctxmem.Options(**given)
+    answer = run("memory = ctxmem.open(path, readonly=readonly, options=options); log = memory._log")
+    print(json.dumps(answer, default=str), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(run(json.loads(line)), default=str), flush=True)
+    memory = scope.get("memory")
+    if memory is not None:
+        memory.close()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "{}")

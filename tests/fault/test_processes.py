@@ -114,7 +114,7 @@ def test_a_process_that_fell_behind_the_changes_reads_everything_anew(actors):
     one, two = actors(2, **SMALL)
     flushed(one, "an egret first")
     assert len(ids(two, "egret")) == 1
-    one.do(f"from ctxmem import changes\nchanges.KEEP = {changes.KEEP // 256}")
+    one.do(f"from ctxmem.tables import changes\nchanges.KEEP = {changes.KEEP // 256}")
     for n in range(60):
         flushed(one, f"an egret number{n}")
     one.do("memory.forget(memory.search('number7')[0].segment.id)")

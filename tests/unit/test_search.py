@@ -92,6 +92,7 @@ def test_every_way_to_rank_is_exact(seed, thin, few, many_leads, words, limit, s
         patch.setattr(ranking, "THIN", thin)
         patch.setattr(ranking, "FEW", few)
         patch.setattr(ranking, "MANY_LEADS", many_leads)
+        patch.setattr(ranking, "MANY", few)
         found = world.search(text, limit, since=since, is_conversation_aware=conversation)
     passes = (lambda doc: doc.at >= since) if since is not None else bool
     assert ranked(found) == world.expected(text, limit, conversation, passes)

@@ -39,6 +39,7 @@ Entry: TypeAlias = tuple[bytes, bytes]
 
 _SPAN_MOST = 65_536  # no run is longer
 _SPREAD_LEAST = 500
+_FEW = 64  # offsets that are looked up one by one
 _NOTHING: Uint16s = np.zeros(0, np.uint16)
 _NO_IMPACTS: Uint8s = np.zeros(0, np.uint8)
 
@@ -76,6 +77,17 @@ class Posting:
         hits = offsets.take(places, mode="clip") == wanted
         picked: Uint8s = self.impacts.take(places, mode="clip") * hits
         return picked
+
+    def among(self, wanted: Array) -> tuple[Array, Uint8s]:
+        """Return offsets and impacts of the postings at some of the ascending offsets `wanted`."""
+        if self.offsets is None or len(wanted) < _FEW:
+            impacts = self.at(wanted)
+            held = impacts.nonzero()[0]
+            return wanted.take(held), impacts.take(held)
+        is_wanted = np.zeros(_SPAN_MOST, np.bool_)
+        is_wanted[wanted] = True
+        held = is_wanted.take(self.offsets).nonzero()[0]
+        return self.offsets.take(held), self.impacts.take(held)
 
     def above(self, least: int) -> tuple[Array, Uint8s]:
         """Return offsets and impacts of the postings with an impact of at least `least`."""

@@ -30,6 +30,7 @@ Lead: TypeAlias = "tuple[int, int, Posting]"  # what the term adds at most, its 
 
 THIN = 4_096  # postings in the whole store of a term that is summed up at once
 FEW = 1_024  # a filter that leaves fewer segments of a part is scored directly
+MANY = 100  # so many are found by going through all postings of a word, filter or not
 MANY_LEADS = 6  # more leading terms than this are summed into one array instead
 
 
@@ -68,7 +69,7 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posti
     places = wanted.ranked if wanted.required else thick
     if not places:
         return best.keys
-    if len(wanted.ranked) == 1 and not wanted.is_strict and not thin.is_filtered(scopes):
+    if len(wanted.ranked) == 1 and not wanted.is_strict and (k >= MANY or not thin.is_filtered(scopes)):
         return _best_of_one(scopes, wanted, k)
     visits = [_Visit(scope, wanted, best, places) for scope in scopes]
     visits = sorted((visit for visit in visits if visit.bound), key=lambda visit: visit.order, reverse=True)
@@ -79,10 +80,27 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posti
     return best.keys
 
 
+def _keys_of_one(scope: Scope, wanted: Wanted, offsets: Array) -> Int64s:
+    """Return the keys of those segments that hold the only term."""
+    posting = scope.postings[wanted.ranked[0]]
+    if posting is None:
+        return np.zeros(0, np.int64)
+    held, impacts = posting.among(offsets)
+    keys: Int64s = impacts.astype(np.int64) * wanted.weights[wanted.ranked[0]] << 32
+    keys |= held.astype(np.int64) + scope.part.first
+    return keys
+
+
 def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     """Return the keys of the k best by a single term, ascending: by impact, among equals the newest."""
     place = wanted.ranked[0]
-    held = [(scope.part.first, posting) for scope in scopes if (posting := scope.postings[place]) is not None]
+    held = [
+        (scope.part.first, posting if (chosen := scope.chosen()) is None else _filtered(posting, chosen))
+        for scope in scopes
+        if (posting := scope.postings[place]) is not None
+    ]
+    if not held:
+        return np.zeros(0, np.int64)
     impacts = np.concatenate([posting.impacts for _, posting in held])
     highest = max(posting.highest for _, posting in held)
     least = Posting(len(impacts), highest, None, impacts).least_of_best(k)
@@ -100,6 +118,16 @@ def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     keys: Int64s = (impacts.take(places).astype(np.int64) * wanted.weights[place] << 32) | ids
     keys.sort()
     return keys
+
+
+def _filtered(posting: Posting, chosen: facets.OffsetSet) -> Posting:
+    """Return the same with an impact of 0 where the filter lets nothing through."""
+    offsets = posting.offsets
+    if offsets is None:
+        passing = facets.contains(chosen, np.arange(len(posting.impacts)).astype(np.uint16))
+    else:
+        passing = facets.contains(chosen, offsets)
+    return Posting(posting.n, posting.highest, offsets, posting.impacts * passing)
 
 
 def _last(values: Array, value: int, n: int) -> Array:
@@ -137,6 +165,9 @@ def _offer_chosen(
     ]
     if not left:
         return
+    if len(wanted.ranked) == 1 and not wanted.is_strict:
+        best.offer(np.concatenate([_keys_of_one(scope, wanted, offsets) for scope, offsets in left]))
+        return
     ids: Int64s = np.concatenate([offsets.astype(np.int64) + scope.part.first for scope, offsets in left])
     spread = Spread(scopes, ids)
     scores = np.zeros(len(ids), np.int64)
@@ -157,6 +188,15 @@ def _admit(scope: Scope, wanted: Wanted, best: Best, offsets: Array, scores: Int
     if wanted.is_strict:
         kept &= wanted.admits(scope, offsets)
     best.offer(keys[kept])
+
+
+def _passing(postings: tuple[Array, Array], chosen: facets.OffsetSet | None) -> tuple[Array, Array]:
+    """Return those offsets and impacts that the filter lets through."""
+    if chosen is None:
+        return postings
+    offsets, impacts = postings
+    passing = facets.contains(chosen, offsets)
+    return offsets[passing], impacts[passing]
 
 
 class _Visit:
@@ -220,13 +260,10 @@ class _Visit:
             if rest << 32 | self.scope.last_id <= best.threshold:
                 return
             rest -= most
-            if len(best.keys) < best.k < posting.n and chosen is None:  # a first threshold from the best by this term
-                self._follow(number, rest, *posting.above(posting.least_of_best(2 * best.k)))
-            offsets, impacts = posting.above(-((rest - best.score) // weight))
-            if chosen is not None:
-                passing = facets.contains(chosen, offsets)
-                offsets, impacts = offsets[passing], impacts[passing]
-            self._follow(number, rest, offsets, impacts)
+            if len(best.keys) < best.k < posting.n:  # a first threshold from the best by this term
+                few = 2 * best.k if chosen is None else 8 * best.k
+                self._follow(number, rest, *_passing(posting.above(posting.least_of_best(few)), chosen))
+            self._follow(number, rest, *_passing(posting.above(-((rest - best.score) // weight)), chosen))
 
     def _follow(self, number: int, rest: int, offsets: Array, impacts: Array) -> None:
         """Score segments that the term `number` leads; those of earlier terms were offered with them."""

@@ -189,7 +189,10 @@ class RunView:
         value = self._reader.view("facets", self._own + key)
         if value is not None:
             return facets.decode_set(value, self.span)
-        found = postings.find_in_page(self._pages("facets", [key])[0], key, with_impacts=False)
+        directory = self._cache.page_keys("facets", self._page, self._reader)
+        place = bisect_right(directory, self._page + key)
+        page = self._reader.view("facets", directory[place - 1]) if place else None
+        found = None if page is None else postings.find_in_page(bytes(page), key, with_impacts=False)
         return None if found is None else found.offsets
 
     def unsearched(self) -> OffsetSet | None:

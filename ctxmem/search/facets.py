@@ -116,6 +116,15 @@ def decode_set(value: "bytes | memoryview", span: int) -> OffsetSet:
     return np.unpackbits(packed, count=span, bitorder="little").view(np.bool_)
 
 
+def holds(value: "bytes | memoryview", wanted: Uint16s, span: int) -> npt.NDArray[np.bool_]:
+    """Say of each offset whether a stored set holds it: bits are tested where they lie."""
+    if _HEADER.unpack_from(value)[2] != _BITS:
+        return contains(decode_set(value, span), wanted)
+    packed = np.frombuffer(value, np.uint8, -(-span // 8), 4)
+    bits: npt.NDArray[np.bool_] = ((packed.take(wanted >> 3) >> (wanted & 7).astype(np.uint8)) & 1).view(np.bool_)
+    return bits
+
+
 def range_set(start: int, stop: int, span: int) -> OffsetSet:
     """Return the offsets `start` to `stop` (exclusive) as a set."""
     if stop - start <= LIST_MOST:

@@ -19,6 +19,7 @@ Array: TypeAlias = npt.NDArray[Any]
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
 
 NONE: Uint16s = np.zeros(0, np.uint16)
+FEW = 512  # so many segments are looked up in a set where it lies
 
 
 class Part(Protocol):
@@ -43,6 +44,7 @@ class Part(Protocol):
     def posting(self, term: bytes) -> Posting | None: ...  # noqa: D102
     def postings(self, terms: Sequence[bytes]) -> list[Posting | None]: ...  # noqa: D102
     def facet(self, key: bytes) -> OffsetSet | None: ...  # noqa: D102
+    def holds(self, key: bytes, offsets: Uint16s) -> npt.NDArray[np.bool_]: ...  # noqa: D102
     def unsearched(self) -> OffsetSet | None: ...  # noqa: D102
     def facet_size(self, key: bytes) -> int: ...  # noqa: D102
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]: ...  # noqa: D102
@@ -64,6 +66,11 @@ class Filter:
     since: float | None = None
     until: float | None = None
     exclude: IdSet | None = None
+
+    @property
+    def is_of_keys(self) -> bool:
+        """Whether facets alone decide."""
+        return self.sessions is None and self.since is None and self.until is None and not self.exclude
 
     def may_hold(self, part: Part) -> bool:
         """Say whether a part's times allow a hit at all: no disk."""
@@ -127,6 +134,16 @@ class Scope:
             self._chosen = self.conditions.choose(self.part, self.forgotten, self._sessions)
             self._is_chosen = True
         return self._chosen
+
+    def passing(self, offsets: Uint16s) -> npt.NDArray[np.bool_]:
+        """Say of each segment whether it may be a hit; of a few, without reading the whole sets: bool[n]."""
+        if self._is_chosen or len(offsets) > FEW or len(self.forgotten) or not self.conditions.is_of_keys:
+            chosen = self.chosen()
+            return np.ones(len(offsets), np.bool_) if chosen is None else facets.contains(chosen, offsets)
+        ok = np.ones(len(offsets), np.bool_)
+        for key in self.conditions.keys:
+            ok &= self.part.holds(key, offsets)
+        return ok
 
     def sessions(self) -> Sessions:
         """Return the part's segments by session, without the forgotten ones."""

@@ -94,8 +94,12 @@ def _keys_of_one(scope: Scope, wanted: Wanted, offsets: Array) -> Int64s:
 def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     """Return the keys of the k best by a single term, ascending: by impact, among equals the newest."""
     place = wanted.ranked[0]
+    is_filtered = thin.is_filtered(scopes)
     held = [
-        (scope.part.first, posting if (chosen := scope.chosen()) is None else _filtered(posting, chosen))
+        (
+            scope.part.first,
+            posting if not is_filtered or (chosen := scope.chosen()) is None else _filtered(posting, chosen),
+        )
         for scope in scopes
         if (posting := scope.postings[place]) is not None
     ]

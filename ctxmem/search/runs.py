@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from ctxmem.search import columns, facets, postings
@@ -25,6 +26,9 @@ Put: TypeAlias = tuple[str, bytes, bytes]  # table, key, value
 
 TABLES = ("postings", "facets", "columns")  # the tables of a run's entries, in the order they are written
 AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On disk: names of columns.
+
+SMALL_MOST = 128  # postings that are kept of a run between searches
+SMALL_BYTES = 1_024  # a longer list is read where it lies
 
 _VERSION = 1  # On disk: never renumber.
 _RECORD = struct.Struct("<BIIIddIIIIIQ")
@@ -115,6 +119,7 @@ class Run:
 class RunCache:
     """What is kept of a run between snapshots: its pages' first terms, its sessions, who is no hit.
 
+    And of the terms asked for last the postings that fit a page, `SMALL_MOST` of them: 0.3 MB.
     Half a byte a segment for the pages. Sessions take 8 bytes each, and 4 a segment where their segments do not follow
     one another.
     """
@@ -123,6 +128,13 @@ class RunCache:
         self._keys: dict[str, list[bytes]] = {}  # of pages, by table
         self._unsearched: list[OffsetSet | None] = []
         self._sessions: Sessions | None = None
+        self.small: dict[bytes, Posting | None] = {}  # of terms asked for, in memory of their own; None: not in the run
+
+    def keep(self, small: dict[bytes, Posting | None]) -> None:
+        """Keep small postings for the next search that asks for these terms: 0.3 us where reading takes 3 to 6."""
+        if len(self.small) + len(small) > SMALL_MOST:
+            self.small.clear()
+        self.small.update(small)
 
     def page_keys(self, table: str, prefix: bytes, reader: Reader) -> list[bytes]:
         """Return the keys of all pages of the run, ascending; they begin with `prefix`."""
@@ -164,17 +176,26 @@ class RunView:
 
     def postings(self, terms: Sequence[bytes]) -> list[Posting | None]:
         """Return the postings of several terms, None for each that no segment holds."""
-        own, span = self._own, self.span
-        values = self._reader.views("postings", [own + term for term in terms])
-        if None not in values:
-            return [postings.decode_own(value, span) for value in values if value is not None]
-        pages = iter(self._pages("postings", [t for t, value in zip(terms, values, strict=True) if value is None]))
-        return [
-            postings.find_in_page(next(pages), term, with_impacts=True)
-            if value is None
-            else postings.decode_own(value, span)
-            for term, value in zip(terms, values, strict=True)
-        ]
+        own, span, known = self._own, self.span, self._cache.small
+        found = {term: known[term] for term in terms if term in known}
+        if len(found) < len(terms):
+            wanted = [term for term in terms if term not in found]
+            small: dict[bytes, Posting | None] = {}
+            missing = []
+            for term, value in zip(wanted, self._reader.views("postings", [own + t for t in wanted]), strict=True):
+                if value is None:
+                    missing.append(term)
+                elif len(value) <= SMALL_BYTES:
+                    small[term] = postings.decode_own(bytes(value), span)
+                else:
+                    found[term] = postings.decode_own(value, span)
+            if missing:
+                for term, page in zip(missing, self._pages("postings", missing), strict=True):
+                    small[term] = postings.find_in_page(page, term, with_impacts=True)
+            if small:
+                self._cache.keep(small)
+                found.update(small)
+        return [found[term] for term in terms]
 
     def _pages(self, table: str, terms: Sequence[bytes]) -> list[bytes]:
         """Return the page that holds each term, or facet key, if any does; an empty one where there is none."""
@@ -194,6 +215,14 @@ class RunView:
         page = self._reader.view("facets", directory[place - 1]) if place else None
         found = None if page is None else postings.find_in_page(bytes(page), key, with_impacts=False)
         return None if found is None else found.offsets
+
+    def holds(self, key: bytes, offsets: facets.Uint16s) -> npt.NDArray[np.bool_]:
+        """Say of each segment whether it has a facet value: bool[n]."""
+        value = self._reader.view("facets", self._own + key)
+        if value is not None:
+            return facets.holds(value, offsets, self.span)
+        found = self.facet(key)
+        return np.zeros(len(offsets), np.bool_) if found is None else facets.contains(found, offsets)
 
     def unsearched(self) -> OffsetSet | None:
         """Return the segments that are never a hit, None where there are none."""

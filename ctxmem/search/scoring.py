@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ctxmem.search import facets
 from ctxmem.search.parts import Scope
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -99,14 +98,14 @@ class Spread:
 
     def __init__(self, scopes: Sequence[Scope], ids: Int64s) -> None:
         firsts = np.array([scope.part.first for scope in scopes], np.int64)
-        edges = [*ids.searchsorted(firsts).tolist(), len(ids)]
+        bounds = np.empty(len(firsts) + 1, np.int64)
+        bounds[:-1], bounds[-1] = ids.searchsorted(firsts), len(ids)
         self.ids = ids
+        self.offsets = (ids - firsts.repeat(bounds[1:] - bounds[:-1])).astype(np.uint16)  # from their parts' first ids
+        edges = bounds.tolist()
         self.stretches = [
             (scope, start, stop) for scope, start, stop in zip(scopes, edges, edges[1:], strict=False) if start < stop
         ]
-        self.offsets = np.empty(len(ids), np.uint16)  # from the first id of each one's part
-        for scope, start, stop in self.stretches:
-            np.subtract(ids[start:stop], scope.part.first, out=self.offsets[start:stop], casting="unsafe")
 
     def impacts(self, place: int) -> npt.NDArray[np.uint8]:
         """Return the impact of a term in each segment, 0 where it is absent."""
@@ -127,9 +126,7 @@ class Spread:
 
     def passing(self) -> Array:
         """Say of each segment whether it passes the filter: bool[n]."""
-        ok = np.ones(len(self.ids), np.bool_)
+        ok = np.empty(len(self.ids), np.bool_)
         for scope, start, stop in self.stretches:
-            chosen = scope.chosen()
-            if chosen is not None:
-                ok[start:stop] = facets.contains(chosen, self.offsets[start:stop])
+            ok[start:stop] = scope.passing(self.offsets[start:stop])
         return ok

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from ctxmem.search import conversation, facets, relevance
+from ctxmem.search import conversation, facets, relevance, thin
 from ctxmem.search.parts import Scope
 from ctxmem.search.query import PREFIX_EXPANSIONS, Query, Sign
 from ctxmem.search.ranking import rank, thin_terms
@@ -267,15 +267,16 @@ class _Question:
         in_pool = np.zeros(len(rows.ids), np.bool_)
         in_pool[rows.ids.searchsorted(pool)] = True
         ok = is_scored
+        is_filtered = thin.is_filtered(self.scopes)
         for scope, start, stop in rows.stretches:
-            chosen, unsearched = scope.chosen(), scope.part.unsearched()
-            if chosen is None and unsearched is None and not self.wanted.is_strict:
+            unsearched = scope.part.unsearched()
+            if not is_filtered and unsearched is None and not self.wanted.is_strict:
                 continue
             others = start + (ok[start:stop] & ~in_pool[start:stop]).nonzero()[0]
             offsets = rows.offsets[others]
             passing = self.wanted.admits(scope, offsets)
-            if chosen is not None:
-                passing &= facets.contains(chosen, offsets)
+            if is_filtered:
+                passing &= scope.passing(offsets)
             if unsearched is not None:
                 passing &= ~facets.contains(unsearched, offsets)
             ok[others] = passing

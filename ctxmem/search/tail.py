@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ctxmem.search import relevance
 from ctxmem.search.columns import Sessions
-from ctxmem.search.facets import UNSEARCHED, OffsetSet
+from ctxmem.search.facets import UNSEARCHED, OffsetSet, Uint16s, contains
 from ctxmem.search.forward import Forward
 from ctxmem.search.postings import Posting
 
@@ -127,6 +127,11 @@ class Tail:
         """Return the segments with a facet value, None where there is none."""
         found = self._facets.get(key)
         return None if found is None else np.array(found, np.uint16)
+
+    def holds(self, key: bytes, offsets: Uint16s) -> npt.NDArray[np.bool_]:
+        """Say of each segment whether it has a facet value: bool[n]."""
+        found = self.facet(key)
+        return np.zeros(len(offsets), np.bool_) if found is None else contains(found, offsets)
 
     def unsearched(self) -> OffsetSet | None:
         """Return the segments that are never a hit, None where there are none."""

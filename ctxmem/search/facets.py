@@ -28,6 +28,8 @@ LIST_MOST = 4_096  # On disk: a longer list is stored as bits.
 KEY_BYTES = 200  # longer facet values are keyed by their hash
 UNSEARCHED = b"\x03u"  # On disk: never rename. The key of segments that are never a hit.
 
+_SINGLE = 8  # bits that are tested one by one
+
 _LIST, _BITS, _RANGE = 2, 3, 4  # On disk: never renumber; 0 and 1 are forms of posting lists.
 _HEADER = struct.Struct("<HBB")  # count - 1, unused, form
 
@@ -120,6 +122,8 @@ def holds(value: "bytes | memoryview", wanted: Uint16s, span: int) -> npt.NDArra
     """Say of each offset whether a stored set holds it: bits are tested where they lie."""
     if _HEADER.unpack_from(value)[2] != _BITS:
         return contains(decode_set(value, span), wanted)
+    if len(wanted) <= _SINGLE:
+        return np.array([value[4 + (offset >> 3)] >> (offset & 7) & 1 for offset in wanted.tolist()], np.bool_)
     packed = np.frombuffer(value, np.uint8, -(-span // 8), 4)
     bits: npt.NDArray[np.bool_] = ((packed.take(wanted >> 3) >> (wanted & 7).astype(np.uint8)) & 1).view(np.bool_)
     return bits

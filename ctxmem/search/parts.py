@@ -135,6 +135,12 @@ class Scope:
             self._is_chosen = True
         return self._chosen
 
+    def is_mostly_chosen(self) -> bool:
+        """Say whether facets alone decide and each of them lets a quarter through: then `passing` is asked last."""
+        if len(self.forgotten) or not self.conditions.keys or not self.conditions.is_of_keys:
+            return False
+        return all(4 * self.part.facet_size(key) > self.part.n for key in self.conditions.keys)
+
     def passing(self, offsets: Uint16s) -> npt.NDArray[np.bool_]:
         """Say of each segment whether it may be a hit; of a few, without reading the whole sets: bool[n]."""
         if self._is_chosen or len(offsets) > FEW or len(self.forgotten) or not self.conditions.is_of_keys:

@@ -156,6 +156,8 @@ def _is_selective(scopes: Sequence[Scope]) -> bool:
     )
     if largest is None:
         return True
+    if largest.is_mostly_chosen():
+        return False
     chosen = largest.chosen()
     return chosen is not None and facets.size(chosen) <= FEW
 
@@ -185,28 +187,19 @@ def _offer_chosen(
     best.offer(((scores << 32) | ids)[matching])
 
 
-def _admit(scope: Scope, wanted: Wanted, best: Best, offsets: Array, scores: Int64s) -> None:
-    """Offer scored segments that match and may reach the threshold."""
-    keys = (scores << 32) | (offsets.astype(np.int64) + scope.part.first)
-    kept = keys > best.threshold
-    if wanted.is_strict:
-        kept &= wanted.admits(scope, offsets)
-    best.offer(keys[kept])
-
-
 def _passing(postings: tuple[Array, Array], chosen: facets.OffsetSet | None) -> tuple[Array, Array]:
     """Return those offsets and impacts that the filter lets through."""
     if chosen is None:
         return postings
     offsets, impacts = postings
-    passing = facets.contains(chosen, offsets)
-    return offsets[passing], impacts[passing]
+    held = facets.contains(chosen, offsets).nonzero()[0]
+    return offsets.take(held), impacts.take(held)
 
 
 class _Visit:
     """One part, and those of the given terms that it holds, those that can add most first."""
 
-    __slots__ = ("best", "bound", "done", "leads", "scope", "wanted")
+    __slots__ = ("best", "bound", "done", "is_late", "leads", "scope", "wanted")
 
     def __init__(self, scope: Scope, wanted: Wanted, best: Best, places: Sequence[int]) -> None:
         self.scope = scope
@@ -223,6 +216,7 @@ class _Visit:
         leads.sort(key=lambda lead: lead[0], reverse=True)
         self.leads = leads
         self.done: Array = NONE
+        self.is_late = False  # whether the filter is asked last, of what may reach the threshold
         self.bound = sum(lead[0] for lead in leads)  # no segment here scores more
 
     @property
@@ -235,7 +229,8 @@ class _Visit:
         first = self.scope.part.first
         low, high = done.searchsorted([first, first + self.scope.part.span]).tolist()
         self.done = (done[low:high] - first).astype(np.uint16)
-        chosen = self.scope.chosen()
+        self.is_late = self.scope.is_mostly_chosen()
+        chosen = None if self.is_late else self.scope.chosen()
         if chosen is not None:
             n = facets.size(chosen)
             if n < FEW:
@@ -265,7 +260,7 @@ class _Visit:
                 return
             rest -= most
             if len(best.keys) < best.k < posting.n:  # a first threshold from the best by this term
-                few = 2 * best.k if chosen is None else 8 * best.k
+                few = 2 * best.k if chosen is None and not self.is_late else 8 * best.k
                 self._follow(number, rest, *_passing(posting.above(posting.least_of_best(few)), chosen))
             self._follow(number, rest, *_passing(posting.above(-((rest - best.score) // weight)), chosen))
 
@@ -334,4 +329,10 @@ class _Visit:
         if len(self.done) and len(offsets):
             is_new = ~facets.contains(self.done, offsets)
             offsets, scores = offsets[is_new], scores[is_new]
-        _admit(self.scope, self.wanted, self.best, offsets, scores)
+        keys = (scores << 32) | (offsets.astype(np.int64) + self.scope.part.first)
+        kept = (keys > self.best.threshold).nonzero()[0]
+        if self.is_late and len(kept):
+            kept = kept[self.scope.passing(offsets.take(kept))]
+        if self.wanted.is_strict and len(kept):
+            kept = kept[self.wanted.admits(self.scope, offsets.take(kept))]
+        self.best.offer(keys.take(kept))

@@ -77,15 +77,19 @@ class Tail:
 
     def add(self, segment_id: int, forward: Forward) -> None:
         """Index one segment; ids usually rise, and need not."""
+        impacts = relevance.impacts(np.frombuffer(forward.counts, np.uint8), np.int64(forward.length))
+        self._add(segment_id, forward, impacts.tolist())
+        self._cache.clear()
+
+    def _add(self, segment_id: int, forward: Forward, impacts: list[int]) -> None:
         offset = segment_id - self.first
         in_order = not self._ids or segment_id > self._ids[-1]
         insert = list.append if in_order else insort
         insert(self._ids, segment_id)
         self._forwards[segment_id] = forward
-        impacts = relevance.impacts(np.frombuffer(forward.counts, np.uint8), np.int64(forward.length))
         place = offset << 8
         postings = self._postings
-        for term, impact in zip(forward.terms, impacts.tolist(), strict=True):
+        for term, impact in zip(forward.terms, impacts, strict=True):
             known = postings.get(term)
             if known is None:
                 postings[term] = [place | impact]
@@ -97,13 +101,22 @@ class Tail:
         self.at_max = max(self.at_max, forward.at)
         self.session_min = min(self.session_min, forward.session)
         self.session_max = max(self.session_max, forward.session)
-        self._cache.clear()
 
     def after(self, segment_id: int) -> "Tail":
         """Return the tail of what comes after a segment: what is left when the others were sealed."""
         rest = Tail(segment_id + 1)
-        for each in self._ids[bisect_left(self._ids, segment_id + 1) :]:
-            rest.add(each, self._forwards[each])
+        ids = self._ids[bisect_left(self._ids, segment_id + 1) :]
+        forwards = [self._forwards[each] for each in ids]
+        counts = np.frombuffer(b"".join([forward.counts for forward in forwards]), np.uint8)
+        lengths = np.repeat(
+            np.array([forward.length for forward in forwards], np.int64), [len(forward.counts) for forward in forwards]
+        )
+        impacts = relevance.impacts(counts, lengths).tolist()  # of all at once: half the time
+        start = 0
+        for each, forward in zip(ids, forwards, strict=True):
+            stop = start + len(forward.counts)
+            rest._add(each, forward, impacts[start:stop])
+            start = stop
         return rest
 
     def posting(self, term: bytes) -> Posting | None:

@@ -24,7 +24,9 @@ from ctxmem.search.forward import Words
 
 Text = tuple[str, list[str], float]  # the text, its speakers, its time
 _SIZE_BYTES = 8
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from ctxmem import analysis; analysis.serve(sys.stdin.buffer, {out})"
+_PROGRAM = (
+    "import importlib, sys; sys.path[:] = {path!r}; importlib.import_module({name!r}).serve(sys.stdin.buffer, {out})"
+)
 
 
 def analysed(texts: Sequence[Text]) -> list[tuple[int, Words]]:
@@ -65,6 +67,11 @@ class Workers:
         self._threads = ThreadPoolExecutor(max(len(self._children), 1), thread_name_prefix="ctxmem-load")
 
     @property
+    def n_alive(self) -> int:
+        """How many workers are there to answer; 0: this process does it all."""
+        return sum(child.poll() is None for child in self._children)
+
+    @property
     def n(self) -> int:
         """How many batches are worked on at once."""
         return max(len(self._children), 1)
@@ -103,7 +110,9 @@ def _start() -> "subprocess.Popen[bytes] | None":
     if not sys.executable or getattr(sys, "frozen", False):
         return None
     # Its standard output is kept for answers alone: file descriptor 1 is moved, so that no print can get between.
-    program = "import os; answers = os.dup(1); os.dup2(2, 1); " + _PROGRAM.format(path=sys.path, out="answers")
+    program = "import os; answers = os.dup(1); os.dup2(2, 1); " + _PROGRAM.format(
+        path=sys.path, name=__name__, out="answers"
+    )
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -97,6 +97,7 @@ def test_workers_give_what_this_process_would():
     with analysis.Workers(2) as workers:
         batches = [workers.submit(texts[at : at + 7]) for at in range(0, 40, 7)]
         found = [row for batch in batches for row in batch.result()]
+        assert workers.n_alive == 2  # it was they who answered
 
     assert found == analysis.analysed(texts)
 

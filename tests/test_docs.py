@@ -29,7 +29,7 @@ def blocks(path: Path, language: str) -> list[tuple[int, str]]:
 
 
 # The working paper between the engineers is no documentation.
-WITH_PYTHON = [path for path in PAGES if blocks(path, "python") and path.name != "seams.md"]
+WITH_PYTHON = [path for path in PAGES if blocks(path, "python")]
 
 
 @pytest.mark.parametrize("path", WITH_PYTHON, ids=name_of)

@@ -151,7 +151,8 @@ def last_prompt(session: Session, asked: bytes) -> Prompt | None:
 
 def _recall_bound(session: Session, state: State) -> int:
     capacity = session.capacity(state)
-    return session.policy.recall_tokens or min(int(0.05 * capacity), 2_000)
+    chosen = session.policy.recall_tokens
+    return min(int(0.05 * capacity), 2_000) if chosen is None else chosen
 
 
 def find(session: Session, state: State, text: str, limit_tokens: int, reach: set[int] | None) -> Recall | None:

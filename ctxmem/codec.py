@@ -216,13 +216,6 @@ class Codec:
             return self._expand(_DICTIONARY_ID.unpack_from(stored, 2)[0], stored[6:])
         raise CorruptSegment(f"stored record method {method} is not known")
 
-    def dictionary_of(self, stored: bytes) -> int | None:
-        """The number of the dictionary that stored bytes need (I4)."""
-        if len(stored) > 6 and stored[1] == _ZSTD_DICTIONARY:
-            found: int = _DICTIONARY_ID.unpack_from(stored, 2)[0]
-            return found
-        return None
-
     def squeeze(self, data: bytes) -> bytes:
         """Compress many records together, without a dictionary: for frames, which are read for years."""
         tools = self._tools()

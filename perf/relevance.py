@@ -2,7 +2,7 @@
 
     relevance.py CONVERSATIONS.jsonl QUESTIONS.jsonl [--by-conversation]
 
-Scores with `ctxmem.terms` and `ctxmem.relevance` alone, no store: what is left out is left out of their inputs. The
+Scores with `ctxmem.search.terms` and `ctxmem.search.relevance` alone, no store: what is left out is left out of their inputs. The
 packing is that of the evaluation: hits in rank order, one that does not fit is skipped, until the budget is full;
 tokens = characters / 4. "separate": each conversation is a store of its own; "merged": all in one, in order of time.
 """

@@ -1,6 +1,6 @@
 """Search as its definition says it, in plain Python over a dict: nothing pruned, nothing cached, no numpy.
 
-The model tests compare ids, order and scores of the index with it. It follows the formula in `ctxmem.relevance` by its
+The model tests compare ids, order and scores of the index with it. It follows the formula in `ctxmem.search.relevance` by its
 own arithmetic; of ours it takes the analysis of texts and the parsed query.
 """
 

@@ -25,12 +25,9 @@ GROUP_COLUMNS: Final = {
     "image_tokens": "<i4",
     "turn": "<i4",  # of the newest segment
     "kind": "u1",
-    "state": "u1",
     "pins": "<i2",
     "open_calls": "<i2",
-    "calls": "<i2",
     "hits": "<i2",
-    "errors": "<i2",
     "restored_until": "<i4",  # turn; 0: not restored
     "task": "<i2",
 }

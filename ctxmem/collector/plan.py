@@ -6,9 +6,8 @@ Invariants:
     I3. After a plan, the groups and the most that the ledger may take fit the budget, or `WindowOverflow` was raised.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
@@ -35,8 +34,6 @@ from ctxmem.collector.working import FULL, GONE, STUB, USER, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
-
-Read: TypeAlias = Callable[[int], str]
 
 STUB_TOKENS: Final = 44  # of a stub with the framing of its result, at most
 CUT_SHARE: Final = 0.60  # results must be so much of a group to be cut: elided arguments teach a model to elide
@@ -86,17 +83,15 @@ def plan(
     ledger_tokens: int,
     turn: int,
     policy: Policy,
-    read: Read | None = None,
 ) -> Plan:
     """Decide how to bring the prompt down to `target_tokens`. Pure and deterministic; O(groups) in numpy.
 
     `overhead_tokens` is what is sent besides the groups and the ledger (system, tools, extra, framing);
-    `ledger_tokens` is what the ledger takes now: the plan leaves room for its growth. `read` is not needed today.
+    `ledger_tokens` is what the ledger takes now: the plan leaves room for its growth.
 
     Raises:
         WindowOverflow: the roots do not fit, even with oversized results shortened and what can give way gone.
     """
-    del read
     bound = ledger_bound(budget_tokens, policy.ledger_share, policy.ledger_tokens)
     grown = min(max(bound, ledger_tokens), ledger_tokens + HEADING_TOKENS + room_of_next(bound, ledger_tokens))
     goal = target_tokens - overhead_tokens - grown

@@ -144,7 +144,7 @@ class WorkingSet:
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
         kind = KINDS.index(item.kind) if item.kind in KINDS else NOTE
-        row = self.groups.append(item.group, 0, 0, 0, 0, item.turn, kind, FULL, 0, 0, 0, 0, 0, 0, task)
+        row = self.groups.append(item.group, 0, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task)
         self._group_rows[item.group] = row
         return row
 
@@ -157,10 +157,8 @@ class WorkingSet:
         if item.is_result:
             groups["result_tokens"][row] += item.tokens
             groups["open_calls"][row] -= 1
-        groups["calls"][row] += item.calls
         groups["open_calls"][row] += item.calls
         groups["pins"][row] += item.pinned
-        groups["errors"][row] += item.is_error
 
     def _path(self, path: str) -> int:
         if path not in self._by_path:
@@ -217,10 +215,6 @@ class WorkingSet:
         ids: list[int] = self._sorted[0][low:high].tolist()
         return ids
 
-    def group_of(self, segment_id: int) -> int:
-        """Return the id of the group that holds a shown segment; `KeyError` where it is not shown."""
-        return int(self.groups["id"][self.row_of(segment_id)])
-
     # -- changes ------------------------------------------------------------------------------------------------
 
     def pin(self, segment_id: int, *, on: bool) -> None:
@@ -266,7 +260,6 @@ class WorkingSet:
         groups["tokens"][group] -= segments["shown_tokens"][row]
         groups["full_tokens"][group] -= segments["tokens"][row]
         groups["pins"][group] -= segments["pinned"][row]
-        groups["errors"][group] -= segments["is_error"][row]
         if segments["is_result"][row]:
             groups["result_tokens"][group] -= segments["tokens"][row]
             groups["open_calls"][group] += 1

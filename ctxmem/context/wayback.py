@@ -4,7 +4,6 @@ I1. What the model asks for wrongly is answered with a sentence; what the caller
 I2. Ids are checked against the sessions in reach before a byte of them is shown.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from ctxmem.segment import Record
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
-_SPAN = re.compile(r", characters (\d+)-(\d+) of \d+:$")
 _NEAR = 4_096  # segments after a call among which its results are looked for
 
 
@@ -166,10 +164,3 @@ def _read(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> s
     return (
         f"{heading(asked, record)}, characters {offset}-{stop} of {len(record.text)}:\n{record.text[offset:stop]}{more}"
     )
-
-
-def original_page(answer: str) -> str:
-    """Return the exact text that a `memory_read` answer quotes, for callers that join pages."""
-    _, heading_line, body = answer.split("\n", 2)
-    start, stop = _SPAN.findall(heading_line)[-1]
-    return body[: int(stop) - int(start)]  # the heading knows: the text may end like a page of ours

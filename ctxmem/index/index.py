@@ -24,7 +24,7 @@ from ctxmem.search.facets import IdSet, contains, facet_keys, kind_key, offsets_
 from ctxmem.search.parts import NONE, Filter, Part, Scope
 from ctxmem.search.query import Query
 from ctxmem.search.runs import Run, RunCache, RunView
-from ctxmem.search.search import Scored, Weights
+from ctxmem.search.search import Scored
 from ctxmem.search.tail import Tail
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Snapshot, Store
@@ -169,34 +169,19 @@ class Index:
         exclude: IdSet | None = None,
         explain: bool = False,
         conversation: bool = True,
-        recency: int = 0,
-        boost: Mapping[str, Any] | None = None,
-        boost_weight: int = 0,
-        min_share: float = 0.0,
     ) -> Sequence[Scored]:
         """Return the best hits in order.
 
         `facets`: name -> value, or list of values that must all be there. `sessions`, `kind`, `since`, `until` (both
-        ends included) and `exclude` narrow too. `recency`: see `search.Weights`; `boost`: facets of which each one that
-        a candidate has adds `boost_weight`. `min_share`: see `search.search`.
+        ends included) and `exclude` narrow too.
         """
         keys = [] if kind is None else [kind_key(kind)]
         conditions = Filter(
             (*keys, *facet_keys(facets or {})), None if sessions is None else frozenset(sessions), since, until, exclude
         )
-        weights = Weights(recency, dict.fromkeys(facet_keys(boost or {}), boost_weight))
         with self._lock, self._store.snapshot() as snapshot:
             scopes = self._scopes(snapshot, conditions)
-            return search.search(
-                scopes,
-                query,
-                limit,
-                self._texts,
-                explain=explain,
-                is_conversation_aware=conversation,
-                weights=weights,
-                min_share=min_share,
-            )
+            return search.search(scopes, query, limit, self._texts, explain=explain, is_conversation_aware=conversation)
 
     def session_ids(self, session: int, after: int = -1) -> list[int]:
         """Return the ids of a session above `after`, ascending, forgotten ones among them: 5 us a run."""
@@ -348,26 +333,8 @@ class Index:
             pass
 
     def bulk(self) -> sealing.Bulk:
-        """Return a writer of whole runs, past the log, for `add_many`; every tail of the block must be sealed first.
-
-        See `seal_now`. The ids given to it follow all that the block holds.
-        """
+        """Return a writer of whole runs, past the log, for `add_many`; the blocks of its ids hold nothing yet."""
         return sealing.Bulk(self._store, self._codec, self._options.block_segments)
-
-    def seal_now(self, block: int) -> None:
-        """Seal what is committed of one block's tail, however little it is, before a bulk write to that block."""
-        for _ in self.steps():
-            pass
-        while True:
-            with self._lock, self._store.snapshot() as snapshot:
-                self._apply(snapshot)
-                tail = self._tails.get(block)
-                ids = [] if tail is None else self._committed(snapshot, block, tail)
-                if tail is None or not ids:
-                    return
-                job = self._seal(ids, tail)
-            for _ in job:
-                pass
 
     # --- the whole ---
 

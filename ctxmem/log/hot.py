@@ -7,7 +7,7 @@ I1. A value is held or kept, never both. Held: not on disk yet, it does not leav
 I2. A held value becomes a kept one by `settle`, which its owner calls after the commit: spill, then drop.
 I3. Kept values and what an entry costs beside them stay within `limit_bytes`; one larger than that is not kept.
 
-It does not know records or the store. Whoever holds too much commits: `held_bytes` says how much that is.
+It does not know records or the store.
 """
 
 import threading
@@ -82,21 +82,10 @@ class Hot:
             self._hits += len(found) - found.count(None)
         return found
 
-    def drop(self, segment_ids: Iterable[int]) -> None:
-        """Let kept values go; held ones stay (I1)."""
-        with self._lock:
-            for segment_id in segment_ids:
-                self._kept.pop(segment_id, None)
-
     def clear(self) -> None:
         """Let all kept values go."""
         with self._lock:
             self._kept.clear()
-
-    @property
-    def held_bytes(self) -> int:
-        """What waits for a commit."""
-        return self._held_bytes
 
     def stats(self) -> dict[str, int]:
         """Bytes, entries, hits and misses."""

@@ -161,12 +161,3 @@ class Scope:
     def count_forgotten(self, posting: Posting | None) -> int:
         """Return how many of the segments that hold a term are forgotten."""
         return 0 if posting is None else int(np.count_nonzero(posting.at(self.forgotten)))
-
-    def own_impacts(self, places: Sequence[int], offsets: Array) -> npt.NDArray[np.uint8]:
-        """Return the impact of each term in each segment: uint8[n, t]; `offsets` ascend."""
-        found = np.zeros((len(offsets), len(places)), np.uint8)
-        for column, place in enumerate(places):
-            posting = self.postings[place]
-            if posting is not None:
-                found[:, column] = posting.at(offsets)
-        return found

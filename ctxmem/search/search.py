@@ -26,24 +26,8 @@ ReadTexts: TypeAlias = Callable[[Sequence[int]], Sequence[str]]
 
 VERIFIED = 2_000  # candidates of a phrase that are read at most
 _READ = 64  # texts read at a time
-_DAY_S = 86_400.0
 _ID = 0xFFFFFFFF
 _NO_PARTS: Mapping[str, int] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What is added to the score of keywords; 0 turns a part off. They move only the candidates, not who is one.
-
-    `recency`: added in full to the newest candidate, half to one that is a day older, a third after two days ...
-    `metadata`: by facet key, added where a segment has that value.
-    """
-
-    recency: int = 0
-    metadata: Mapping[bytes, int] = field(default_factory=dict)
-
-
-NO_WEIGHTS = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +54,6 @@ class Candidates:
         self.ids, self.scores = self.ids[chosen], self.scores[chosen]
         self.parts = {name: values[chosen] for name, values in self.parts.items()}
 
-    def add(self, name: str, values: Int64s) -> None:
-        """Add a part to the score."""
-        self.scores = self.scores + values
-        self.parts[name] = values
-
 
 def search(
     scopes: Sequence[Scope],
@@ -84,13 +63,8 @@ def search(
     *,
     explain: bool = False,
     is_conversation_aware: bool = True,
-    weights: Weights = NO_WEIGHTS,
-    min_share: float = 0.0,
 ) -> Sequence[Scored]:
-    """Return the best `limit` hits; `scopes` are in order of their first id and hold no postings yet.
-
-    `min_share`: hits that score less than this share of what all the query's words together could are left out.
-    """
+    """Return the best `limit` hits; `scopes` are in order of their first id and hold no postings yet."""
     if limit <= 0 or not scopes:
         return []
     if query.is_empty:
@@ -99,9 +73,6 @@ def search(
     if not question.wanted.ranked:
         return []
     found = question.candidates(limit, explain=explain, is_conversation_aware=is_conversation_aware)
-    _weigh(scopes, found, weights)
-    if min_share > 0:
-        found.keep(found.scores >= min_share * question.ideal)
     found.keep(np.lexsort((-found.ids, -found.scores))[:limit])
     return Hits(found, explain=explain) if len(found.ids) else []
 
@@ -217,14 +188,6 @@ class _Question:
         self.wanted = _prepare(scopes, query)
         self.thin = thin_terms(scopes, self.wanted)
 
-    @property
-    def ideal(self) -> int:
-        """What a segment would score that said all ranked words that exist, and little else."""
-        known = (
-            place for place in self.wanted.ranked if any(scope.postings[place] is not None for scope in self.scopes)
-        )
-        return 256 * sum(self.wanted.weights[place] for place in known)
-
     def candidates(self, limit: int, *, explain: bool, is_conversation_aware: bool) -> Candidates:
         """Return the segments that the hits are taken from, with their scores."""
         keys, partial = self._pool(max(relevance.POOL, limit) if is_conversation_aware else limit)
@@ -292,27 +255,3 @@ def _explained(rows: conversation.Rows, weights: Int64s, scores: Int64s) -> dict
     alone = relevance.rerank(rows.own, weights, nobody, nowhere)
     with_neighbours = relevance.rerank(rows.own, weights, rows.neighbours, nowhere)
     return {"keywords": alone, "neighbours": with_neighbours - alone, "session": scores - with_neighbours}
-
-
-def _weigh(scopes: Sequence[Scope], found: Candidates, weights: Weights) -> None:
-    """Add recency and metadata."""
-    if not weights.recency and not weights.metadata:
-        return
-    order = np.argsort(found.ids)
-    found.keep(order)
-    at = np.zeros(len(found.ids))
-    metadata = np.zeros(len(found.ids), np.int64)
-    spread = Spread(scopes, found.ids)
-    for scope, start, stop in spread.stretches:
-        part = slice(start, stop)
-        offsets = spread.offsets[part]
-        at[part] = scope.part.at().take(offsets)
-        for key, weight in weights.metadata.items():
-            members = scope.part.facet(key)
-            if members is not None:
-                metadata[part] += facets.contains(members, offsets) * weight
-    if weights.recency:
-        days = (at.max(initial=0.0) - at) / _DAY_S
-        found.add("recency", (weights.recency / (1 + days)).astype(np.int64))
-    if weights.metadata:
-        found.add("metadata", metadata)

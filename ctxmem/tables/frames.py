@@ -16,7 +16,7 @@ from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
 from ctxmem.store import Snapshot
 
-FRAME_BYTES = 16 << 10  # 12.2 MB where single records with a dictionary took 20.4 (design, section 3)
+FRAME_BYTES = 16 << 10  # 12.2 MB where single records with a dictionary took 20.4
 _FRAME_MOST_BYTES = 64 << 10  # to be unpacked for one record
 _FULL_BYTES = 8_192 - 20  # two pages less LMDB's header and the checksum: at 16 KB a frame, rounding took a third more
 

@@ -114,7 +114,6 @@ class Rig:
 
     def bulk(self, ids, drawn):
         self.commit()
-        self.index.seal_now(ids[0] // OPTIONS.block_segments)
         bulk = self.index.bulk()
         for segment_id, record in zip(ids, drawn, strict=True):
             self.records[segment_id] = record
@@ -143,6 +142,9 @@ class SearchMachine(RuleBasedStateMachine):
         self.next_ids[writer] += 1
         return self.next_ids[writer] - 1
 
+    def next_block(self, writer):
+        return -(-self.next_ids[writer] // OPTIONS.block_segments) * OPTIONS.block_segments
+
     @rule(drawn=st.lists(records, min_size=1, max_size=12), writer=st.integers(0, 1))
     def append(self, drawn, writer):
         for record in drawn:
@@ -155,7 +157,9 @@ class SearchMachine(RuleBasedStateMachine):
     @rule(drawn=st.lists(records, min_size=1, max_size=40), writer=st.integers(0, 1))
     def bulk(self, drawn, writer):
         self.running = None
+        self.next_ids[writer] = self.next_block(writer)
         self.rig.bulk([self.take_id(writer) for _ in drawn], drawn)
+        self.next_ids[writer] = self.next_block(writer)
 
     @rule(n=st.integers(1, 40))
     def maintain(self, n):

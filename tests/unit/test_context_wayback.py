@@ -1,17 +1,18 @@
 """What left the prompt comes back byte for byte, recall brings only what is hidden and fits, and forget leaves nothing."""
 
 import json
+import re
 
 import pytest
 
 import ctxmem
 from ctxmem.codec import unpack_large
-from ctxmem.context.wayback import original_page
 from ctxmem.prompt.recall import HEADING
 from ctxmem.providers import rendered_tokens
 from tests.dialogues import FAST, assistant, exchange, fill, seen, text_of, user
 
 HOW = {"model": "gpt-4.1", "window": 3_000, "reserve": 0, "tools": ctxmem.tools("openai")}
+SPAN = re.compile(r", characters (\d+)-(\d+) of \d+:$")
 TRAPS = [
     "plain text\n" * 900,
     "日本語 текст é🐍 " * 700,
@@ -40,6 +41,13 @@ def hidden(context, text):
 def said(prompt):
     """The texts of a prompt in OpenAI's shape."""
     return "\n".join(message["content"] or "" for message in prompt.messages)
+
+
+def original_page(answer):
+    """Return the exact text that a `memory_read` answer quotes; its heading says how long that is."""
+    _, heading, body = answer.split("\n", 2)
+    start, stop = SPAN.findall(heading)[-1]
+    return body[: int(stop) - int(start)]
 
 
 def pages(context, segment_id):

@@ -39,7 +39,7 @@ def test_a_group_is_a_call_and_its_results_wherever_they_come():
     assert working.segments_of(1) == [1, 2, 4]
     assert [shown.segment_id for shown in working.shown()] == [1, 2, 4, 3]
     assert working.groups["open_calls"].tolist() == [0, 0]
-    assert working.group_of(4) == 1
+    assert working.row_of(4) == 0
     assert working.tokens == 100
 
 

@@ -18,6 +18,7 @@ MAX_KEY_BYTES = 400
 MAX_FACET_BYTES = 256  # of a name or a value: an index key holds both within LMDB's 511
 MAX_FACETS = 64
 MAX_TEXT_CHARS = 64_000_000
+MAX_COUNT = 1_000_000_000
 RESERVED = frozenset(
     {"at", "error", "explain", "facets", "key", "kind", "limit", "pinned", "query", "refs", "role", "session", "since"}
     | {"text", "until"}
@@ -43,7 +44,7 @@ def time_s(value: float | datetime | None, name: str = "at") -> float | None:
     except OverflowError:
         seconds = math.inf
     if not math.isfinite(seconds) or abs(seconds) > 1e11:
-        raise BadInput(f"{name}={value!r} is no time in seconds since the epoch (were those milliseconds?)")
+        raise BadInput(f"{name}={shown(value)} is no time in seconds since the epoch (were those milliseconds?)")
     return seconds
 
 
@@ -53,7 +54,7 @@ def segment_id(value: object, name: str = "id") -> int:
         raise BadInput(f"{name} must be a segment id (an int), not {type(value).__name__}")
     number = int(value.__index__())
     if not 0 <= number <= MAX_ID:
-        raise BadInput(f"{name}={number} is no segment id: ids are ints from 0 to {MAX_ID}")
+        raise BadInput(f"{name}={shown(number)} is no segment id: ids are ints from 0 to {MAX_ID}")
     return number
 
 
@@ -67,15 +68,15 @@ def refs(values: Iterable[object]) -> tuple[int, ...]:
 def short(value: object, name: str, limit_bytes: int = MAX_KEY_BYTES) -> str:
     """Return a non-empty name (session, key, kind, facet) of at most `limit_bytes` in UTF-8, or raise `BadInput`."""
     if not isinstance(value, str) or not value:
-        raise BadInput(f"{name} must be a non-empty str, not {value!r:.80}")
+        raise BadInput(f"{name} must be a non-empty str, not {shown(value)}")
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
-        raise BadInput(f"{name} holds a lone surrogate and cannot be stored: {value!r:.80}") from error
+        raise BadInput(f"{name} holds a lone surrogate and cannot be stored: {shown(value)}") from error
     if size > limit_bytes:
         raise BadInput(f"{name} has {size} bytes; at most {limit_bytes} are allowed")
     if "\0" in value:
-        raise BadInput(f"{name} holds a NUL character: {value!r:.80}")
+        raise BadInput(f"{name} holds a NUL character: {shown(value)}")
     return value
 
 
@@ -95,7 +96,7 @@ def _facet(name: str, value: object) -> Facet:
         raise BadInput(f"facet {name!r} must be a str, an int or a list of them, not {type(value).__name__}")
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise BadInput(f"facet {name}={value} does not fit 64 bits; pass it as a str")
+            raise BadInput(f"facet {name}={shown(value)} does not fit 64 bits; pass it as a str")
         return int(value)
     return short(value, f"facet {name!r}", MAX_FACET_BYTES)
 
@@ -126,11 +127,29 @@ def facets(given: Mapping[str, Any]) -> Facets:
     return out
 
 
-def count(value: object, name: str, low: int, high: int = 1_000_000_000) -> int:
+def count(value: object, name: str, low: int, high: int = MAX_COUNT) -> int:
     """Return an int within [low, high], or raise `BadInput`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise BadInput(f"{name} must be an int, not {type(value).__name__}")
+        raise BadInput(f"{name}={shown(value)} must be an int from {low:,} to {high:,}, not {type(value).__name__}")
     number = int(value.__index__())
     if not low <= number <= high:
-        raise BadInput(f"{name}={number} must lie between {low:,} and {high:,}")
+        raise BadInput(f"{name}={shown(number)} must lie between {low:,} and {high:,}")
     return number
+
+
+def number(value: object, name: str, most: float) -> None:
+    """Raise `BadInput` for what is no number from 0 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise BadInput(f"{name}={shown(value)} must be a number from 0 to {most:g}")
+
+
+def shown(value: object, most_chars: int = 80) -> str:
+    """Return the beginning of a value's repr, for a message about it: a value that has none gives its type.
+
+    >>> shown("x" * 100, 8), shown(10**5000)
+    ("'xxxxxxx", '<int>')
+    """
+    try:
+        return repr(value)[:most_chars]
+    except Exception:  # noqa: BLE001 - any repr may raise, and so does that of an int of 4,301 digits
+        return f"<{type(value).__name__}>"

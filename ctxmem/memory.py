@@ -33,6 +33,7 @@ def open(path: str | os.PathLike[str], *, readonly: bool = False, options: Optio
     Cost: a few milliseconds, whatever the store holds.
 
     Raises:
+        BadInput: the path or the options are of another type.
         NotAStore: the path is a file, or a directory of something else.
         FormatMismatch: a newer ctxmem wrote it. StoreDamaged: the file is not whole.
         StoreBusy: this process has it open already. StoreReadonly: the file system refuses writes.
@@ -43,7 +44,9 @@ def open(path: str | os.PathLike[str], *, readonly: bool = False, options: Optio
     ...     [hit.segment.text for hit in memory.search("password rotation")]
     ['The staging password rotates on Mondays.']
     """
-    options = options or Options()
+    options = Options() if options is None else options
+    if not isinstance(options, Options):
+        raise BadInput(f"options must be a ctxmem.Options, not {inputs.shown(options)}")
     return Memory(Log.open(path, readonly=readonly, options=options), options)
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ctxmem import inputs
 from ctxmem.errors import BadInput
 
 UNKNOWN_WINDOW = 128_000  # tokens; what a model that nobody described gets
@@ -28,29 +29,30 @@ _REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "global.")
 _CLAUDE = re.compile(r"claude-([a-z]+)-(\d)(?:-(\d{1,2}))?(?:-|$)")
 _OLD_CLAUDE = re.compile(r"claude-(?:instant|v?\d)")
 _CL100K = re.compile(r"^(ft:)?gpt-(3\.5|4)(-|$)")
-_FIELDS = frozenset(
+# What an override may say of a model; sizes are whole numbers, prices and factors any numbers from 0.
+_SIZES = frozenset({"max_input_tokens", "max_output_tokens", "prompt_cache_min_tokens", "window"})
+_PRICES = frozenset(
     {
-        "litellm_provider",
-        "max_input_tokens",
-        "max_output_tokens",
         "input_cost_per_token",
         "output_cost_per_token",
         "cache_read_input_token_cost",
         "cache_creation_input_token_cost",
         "cache_creation_input_token_cost_above_1hr",
-        "prompt_cache_min_tokens",
+        "prior",
+    }
+)
+_SWITCHES = frozenset(
+    {
         "supports_prompt_cache_breakpoint",
         "supports_mid_conversation_system",
         "supports_assistant_prefill",
         "thinking_always_on",
-        "deprecation_date",
-        "window",
-        "prior",
         "exact",
-        "provider",
         "thinking_bound",
     }
 )
+_NAMES = frozenset({"litellm_provider", "deprecation_date", "provider"})
+_FIELDS = _SIZES | _PRICES | _SWITCHES | _NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +105,48 @@ def lookup(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) 
     prior 1.20 (Claude, Gemini and DeepSeek by their names), `exact` and `known` False.
 
     `overrides` are laid over the row, field by field, under the name as given: the table's own field names, and
-    `window`, `prior`, `exact`, `provider`, `thinking_bound`.
+    `window`, `prior`, `exact`, `provider`, `thinking_bound`; `check_overrides` has seen them.
 
     Raises:
-        BadInput: an override has a field that means nothing, or a name that is not a str.
+        BadInput: a name that is not a str.
 
     >>> lookup("gpt-6.1-sol").window, lookup("openai/gpt-4o-2031-01-01").name, lookup("no-such-model").window
     (1050000, 'openai/gpt-4o-2031-01-01', 128000)
     """
     if not isinstance(name, str) or not name:
-        raise BadInput(f"model must be a name such as 'gpt-6.1-sol', not {name!r}")
-    own = dict((overrides or {}).get(name, {}))
-    if strange := sorted(own.keys() - _FIELDS):
-        raise BadInput(f"model {name!r}: unknown field {strange[0]!r}; known are {', '.join(sorted(_FIELDS))}")
+        raise BadInput(f"model must be a name such as 'gpt-6.1-sol', not {inputs.shown(name)}")
+    own = (overrides or {}).get(name, {})
     row = _row(name)
     return _model(name, {**(row or {}), **own}, known=row is not None or "max_input_tokens" in own or "window" in own)
+
+
+def check_overrides(overrides: object, name: str) -> None:
+    """Raise `BadInput`, which calls them `name`, for overrides that `lookup` could not follow."""
+    if not isinstance(overrides, Mapping):
+        raise BadInput(f"{name}={inputs.shown(overrides)} must be a mapping of model names to mappings of fields")
+    for model, row in overrides.items():
+        if not isinstance(model, str) or not isinstance(row, Mapping):
+            shown = f"{inputs.shown(model)}: {inputs.shown(row)}"
+            raise BadInput(f"{name} holds {shown}; give each model's name a mapping of fields")
+        for field, value in row.items():
+            _check_field(f"{name}[{inputs.shown(model)}][{inputs.shown(field)}]", field, value)
+
+
+def _check_field(where: str, field: object, value: object) -> None:
+    """Raise `BadInput` for a field that means nothing, or a value that it cannot have; None: not known."""
+    if field not in _FIELDS:
+        raise BadInput(f"{where} is no field of a model; known are {', '.join(sorted(_FIELDS))}")
+    if field in _SWITCHES:
+        if not isinstance(value, bool):
+            raise BadInput(f"{where}={inputs.shown(value)} must be True or False")
+    elif value is None:
+        return
+    elif field in _SIZES:
+        inputs.count(value, where, 1)
+    elif field in _NAMES and not isinstance(value, str):
+        raise BadInput(f"{where}={inputs.shown(value)} must be a str")
+    elif field in _PRICES:
+        inputs.number(value, where, float("inf"))
 
 
 def _row(name: str) -> Mapping[str, Any] | None:

@@ -1,11 +1,31 @@
-"""What a caller may choose, with units and defaults: `Options` for a store, `Policy` for a context's collector."""
+"""What a caller may choose, with units and defaults: `Options` for a store, `Policy` for a context's collector.
+
+I1. A value that exists is one that can be followed: each field is checked when the value is made, so before a store is
+    touched. A field that cannot be followed raises `BadInput`, which names it, what it was given and what it takes.
+"""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
+
+from ctxmem import inputs, models
+from ctxmem.errors import BadInput
 
 Durability: TypeAlias = Literal["full", "last-commit-may-go", "unsafe"]
+
+_LARGEST_BYTES = 1 << 47  # the address space of a process
+_LARGEST_BLOCK = 65_536  # ids; fixed by the format
+_OPTION_RANGES = {
+    "hot_bytes": (0, _LARGEST_BYTES),
+    "tail_segments": (1, _LARGEST_BLOCK),
+    "merge_factor": (2, _LARGEST_BLOCK),  # of one run alone nothing is merged, so 1 would never end
+    "block_segments": (1, _LARGEST_BLOCK),
+    "load_workers": (0, 256),
+    "map_bytes": (0, _LARGEST_BYTES),
+}
+_POLICY_COUNTS = ("ceiling", "keep_recent", "restore_turns", "ledger_tokens", "recall_tokens")
+_POLICY_SHARES = ("high", "low", "min_reclaim", "ledger_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +46,12 @@ class Options:
         tail_segments: segments of one writer that wait unsealed before maintenance seals them.
         merge_factor: runs of one size that are merged into the next.
         block_segments: consecutive ids of one block; fixed when the store is made, at most 65,536.
-        load_workers: processes that count and analyse texts for a large `add_many` (None: one a core, at most 4).
+        load_workers: processes that count and analyse texts for a large `add_many` (0: none, this thread does it;
+            None: one a core, at most 4).
         map_bytes: address space reserved for the file (0: as much as the system lets us, at most 1 TiB).
+
+    Raises:
+        BadInput: a field of the wrong type or out of its range.
     """
 
     durability: Durability = "full"
@@ -40,6 +64,18 @@ class Options:
     block_segments: int = 65_536
     load_workers: int | None = None
     map_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every field (I1); what counts as an int becomes one."""
+        if not isinstance(self.durability, str) or self.durability not in get_args(Durability):
+            names = ", ".join(map(repr, get_args(Durability)))
+            raise BadInput(f"Options.durability={inputs.shown(self.durability)} must be one of {names}")
+        if self.facets_of_call is not None:
+            _function(self, "facets_of_call", "a function of (name, arguments), or None")
+        _function(self, "clock", "a function that returns seconds since the epoch")
+        models.check_overrides(self.models, "Options.models")
+        for name, (low, high) in _OPTION_RANGES.items():
+            _count(self, name, low, high, may_be_none=name == "load_workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +93,9 @@ class Policy:
         ledger_share, ledger_tokens: bound of the ledger, whichever is smaller.
         recall_tokens: bound of what one recall adds; None: min(0.05 of budget, 2,000).
         cache_ttl_s: seconds after which the provider's cache is surely cold; None: by provider.
+
+    Raises:
+        BadInput: a field of the wrong type or out of its range, or `low` above `high`.
     """
 
     high: float | None = None
@@ -69,3 +108,34 @@ class Policy:
     ledger_tokens: int = 6_000
     recall_tokens: int | None = None
     cache_ttl_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field (I1); what counts as an int becomes one."""
+        for name in _POLICY_SHARES:
+            _number(self, name, 1.0, may_be_none=name in {"high", "low"})
+        _number(self, "cache_ttl_s", float("inf"), may_be_none=True)
+        for name in _POLICY_COUNTS:
+            _count(self, name, 0, inputs.MAX_COUNT, may_be_none=name == "recall_tokens")
+        if self.high is not None and self.low is not None and self.low > self.high:
+            raise BadInput(f"Policy.low={self.low} lies above Policy.high={self.high}; swap them")
+
+
+def _function(owner: Options, name: str, wanted: str) -> None:
+    """Check a field that is called."""
+    value = getattr(owner, name)
+    if not callable(value):
+        raise BadInput(f"Options.{name}={inputs.shown(value)} must be {wanted}")
+
+
+def _count(owner: Options | Policy, name: str, low: int, high: int, *, may_be_none: bool) -> None:
+    """Check a field that is a whole number, and make it a plain int."""
+    value = getattr(owner, name)
+    if value is not None or not may_be_none:
+        object.__setattr__(owner, name, inputs.count(value, f"{type(owner).__name__}.{name}", low, high))
+
+
+def _number(owner: Options | Policy, name: str, most: float, *, may_be_none: bool) -> None:
+    """Check a field that is any number from 0 to `most`."""
+    value = getattr(owner, name)
+    if value is not None or not may_be_none:
+        inputs.number(value, f"{type(owner).__name__}.{name}", most)

@@ -20,11 +20,11 @@ PACKAGE = "ctxmem"
 FLOORS: list[list[str]] = [
     ["errors", "segment"],
     # values and pure functions
+    ["inputs"],
+    ["models"],
     [
         "options",
         "codec",
-        "inputs",
-        "models",
         "search.terms",
         "tokens",
         "search.relevance",

@@ -36,30 +36,9 @@ def given(
 def target(options: Options, policy: Policy, *, model: str, **chosen: Any) -> Target:
     """Check the model and sizes that a caller chose; see `Target.of`."""
     wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **chosen}
-    _check(policy)
-    return Target.of(model, policy=policy, overrides=options.models, **wanted)
-
-
-_SHARES = ("high", "low", "min_reclaim", "ledger_share")
-_COUNTS = ("ceiling", "keep_recent", "restore_turns", "ledger_tokens", "recall_tokens")
-
-
-def _check(policy: Policy) -> None:
-    """Raise `BadInput` for a policy that no collector can follow."""
     if not isinstance(policy, Policy):
         raise BadInput(f"policy must be a ctxmem.Policy, not {type(policy).__name__}")
-    for name in (*_SHARES, "cache_ttl_s"):
-        value = getattr(policy, name)
-        most = 1.0 if name in _SHARES else float("inf")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
-        if not is_number and not (value is None and name in {"high", "low", "cache_ttl_s"}):
-            raise BadInput(f"Policy.{name}={value!r:.40} must be a number from 0 to {most:g}")
-    for name in _COUNTS:
-        value = getattr(policy, name)
-        if value is not None or name != "recall_tokens":
-            inputs.count(value, f"Policy.{name}", 0)
-    if policy.high is not None and policy.low is not None and policy.low > policy.high:
-        raise BadInput(f"Policy.low={policy.low} lies above Policy.high={policy.high}; swap them")
+    return Target.of(model, policy=policy, overrides=options.models, **wanted)
 
 
 def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:

@@ -1,11 +1,11 @@
-"""The floors, the owners of third-party packages and the sizes, by `ast` alone: nothing here imports ctxmem.
+"""The rooms and their order, the owners of third-party packages and the sizes, by `ast` alone: no import of ctxmem.
 
-A module imports only lower floors; deferred imports and those under TYPE_CHECKING count like any other.
-Beside it on its own floor a module may only name one that comes earlier in that floor's line below, so that a floor has no cycle.
-Inside one package of a floor (providers, transcripts, cli) modules may import each other, as long as there is no cycle.
+A room is a folder of `ctxmem/`, or a module that stands beside them. A module may import its own room and the rooms
+before it in `FLOORS`; no imports form a cycle. Deferred imports and those under TYPE_CHECKING count like any other.
 """
 
 import ast
+import re
 import statistics
 import sys
 from collections.abc import Iterator
@@ -16,69 +16,27 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ctxmem"
 
-# Lowest first. What needs no disk stands below the store, so that it cannot come to need one.
-FLOORS: list[list[str]] = [
-    ["errors", "segment"],
-    # values and pure functions
-    ["inputs"],
-    ["models"],
-    [
-        "options",
-        "codec",
-        "search.terms",
-        "tokens",
-        "search.relevance",
-        "prompt.calls",
-        "ledger.gist",
-        "prompt.quotes",
-    ],
-    [
-        "collector.growable",
-        "collector.item",
-        "prompt.outstanding",
-        "ledger.stubs",
-        "prompt.memorytools",
-        "log.hot",
-        "search.postings",
-        "search.columns",
-    ],
-    ["search.query", "search.facets", "collector.keepvalue", "collector.working", "ledger.abridge", "providers"],
-    # a prompt, as values: what is shown, what goes, how it is laid out
-    ["collector", "ledger.ledger"],
-    ["prompt.intake", "prompt.prompt", "prompt.recall", "prompt.usage", "prompt.target"],
-    ["prompt.state"],
-    ["prompt.view"],
-    # what is sealed and searched, as values
-    ["search.forward", "search.parts"],
-    ["search.runs", "search.tail", "search.scoring"],
-    ["search.building", "search.thin", "search.conversation"],
-    ["search.ranking"],
-    ["search.search", "index.upkeep"],
-    # the disk
-    ["store"],
-    ["tables.slots", "tables.changes", "tables.marks", "tables.names", "tables.frames", "tables.turns"],
-    ["tables.leases", "index.manifest"],
-    ["index.sealing", "index.merging"],
-    ["index.audit"],
-    ["index.index"],
-    ["log"],
-    ["search.analysis"],
-    # what callers hold
-    ["library", "loading", "context.session", "context.erasing"],
-    ["context.appending", "context.calibrating", "context.collecting", "context.wayback"],
-    ["context.assembly"],
-    ["context.assembler", "context.choices", "context.history", "context.surgery"],
-    ["context.context"],
-    ["memory"],
-    # other programs' files, and the command line
-    ["transcripts"],
-    ["cli"],
-    ["__main__"],
+# (rooms, what they hold), lowest first. `docs/architecture.md` shows this list; a test compares the two.
+FLOORS: list[tuple[str, str]] = [
+    ("errors segment tokens", "values that travel, and the tokenizer"),
+    ("inputs models options codec", "checks of arguments, the table of models, options, bytes of records"),
+    ("providers ledger search", "messages, lines and words, as values"),
+    ("collector prompt", "what goes and what a prompt is, as values"),
+    ("store", "the disk: bytes under keys"),
+    ("tables", "what stands under which key"),
+    ("index log", "the durable log and its index"),
+    ("library loading context", "one session at work, and what reads and fills a store"),
+    ("memory", "what callers open"),
+    ("transcripts cli", "other programs' files, and people"),
 ]
-# (importer, imported): one step sideways on the same floor. Each is a seam of its own and acyclic.
-SIDEWAYS: set[tuple[str, str]] = set()
+# (rooms, rooms that they never reach, why): not by a chain of imports either, and whatever the order above becomes.
+NEVER: list[tuple[str, str, str]] = [
+    ("providers ledger search collector prompt", "store tables index log", "a prompt is a function of values: 0009"),
+    ("store", "segment codec search", "an engine keeps bytes and knows no records"),
+    ("transcripts", "store tables index log context", "other programs' files become items, whoever stores them"),
+]
 
-# Third-party package -> the one module, or package, that may import it. numpy is free.
+# Third-party package -> the one module, or room, that may import it. numpy is free.
 OWNERS = {
     "lmdb": "store",
     "cachetools": "log.hot",
@@ -144,53 +102,41 @@ def classify(name: str, known: set[str]) -> Iterator[tuple[str, str]]:
     yield "ours", ".".join(rest)
 
 
-def entry_of(module: str, floors: list[list[str]]) -> str | None:
-    """The name that a module stands under: its own, or that of the room around it."""
-    names = {name for line in floors for name in line}
-    parts = module.split(".")
-    return next((name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in names), None)
-
-
-def is_sign(path: Path) -> bool:
-    """Whether a room's __init__ only says what is in the room."""
-    return path.name == "__init__.py" and len(ast.parse(path.read_text(encoding="utf-8")).body) <= 1
-
-
-def floor_of(module: str, floors: list[list[str]]) -> int | None:
-    entry = entry_of(module, floors)
-    return next((number for number, line in enumerate(floors) if entry in line), None)
+def rooms_of(floors: list[tuple[str, str]]) -> list[str]:
+    return [room for rooms, _ in floors for room in rooms.split()]
 
 
 def violations(
     root: Path,
-    floors: list[list[str]] = FLOORS,
-    sideways: set[tuple[str, str]] = SIDEWAYS,
+    floors: list[tuple[str, str]] = FLOORS,
+    never: list[tuple[str, str, str]] = NEVER,
     owners: dict[str, str] = OWNERS,
 ) -> list[str]:
     """Everything that the walls forbid in the tree under `root`, one sentence each."""
+    rooms = [*rooms_of(floors), "__main__"]
     files = modules(root)
     known = set(files)
     found: list[str] = []
     graph: dict[str, set[str]] = {}
     for module, path in files.items():
-        if module == "" or is_sign(path):  # the package's own __init__ only re-exports
+        if module == "":  # the package's own __init__ only re-exports
             continue
-        here = floor_of(module, floors)
-        if here is None:
-            found.append(f"{module} stands on no floor: name it in FLOORS")
+        if top(module) not in rooms:
+            found.append(f"{module} stands in no room: name it in FLOORS")
             continue
         for kind, name in imports(module, path, known):
             if kind == "theirs":
                 found += third_party(module, name, owners)
             elif name == "":
-                # `from ctxmem import X` reaches through the roof, wherever it stands; only the top floors may.
+                # `from ctxmem import X` reaches through the roof, wherever it stands; only the top rooms may.
                 if top(module) not in {"cli", "__main__"}:
                     found.append(f"{module} imports the package root")
             else:
                 graph.setdefault(module, set()).add(name)
-                found += step(module, name, here, floors, sideways)
+                if top(name) in rooms and rooms.index(top(name)) > rooms.index(top(module)):
+                    found.append(f"{module} imports upward: {name}")
     found += [f"import cycle: {' -> '.join(cycle)}" for cycle in cycles(graph)]
-    return found
+    return found + forbidden(graph, never)
 
 
 def third_party(module: str, name: str, owners: dict[str, str]) -> list[str]:
@@ -201,13 +147,27 @@ def third_party(module: str, name: str, owners: dict[str, str]) -> list[str]:
     return [f"{module} imports {name}, which nobody owns"]
 
 
-def step(module: str, name: str, here: int, floors: list[list[str]], sideways: set[tuple[str, str]]) -> list[str]:
-    there = floor_of(name, floors)
-    if there is None or entry_of(name, floors) == entry_of(module, floors) or there < here:
-        return []
-    if there > here:
-        return [f"{module} (floor {here}) imports upward: {name} (floor {there})"]
-    return [] if (top(module), top(name)) in sideways else [f"{module} imports {name} on its own floor {here}"]
+def forbidden(graph: dict[str, set[str]], never: list[tuple[str, str, str]]) -> list[str]:
+    """The shortest chain from each module to a room that its own must never reach."""
+    found = []
+    for rooms, barred, why in never:
+        for module in sorted(graph):
+            if top(module) in rooms.split():
+                chain = next((path for path in chains(graph, module) if top(path[-1]) in barred.split()), None)
+                if chain is not None:
+                    found.append(f"{' -> '.join(chain)} must not be: {why}")
+    return found
+
+
+def chains(graph: dict[str, set[str]], start: str) -> Iterator[list[str]]:
+    """A shortest path from `start` to every module that it imports, directly or not; short ones first."""
+    seen, waiting = {start}, [[start]]
+    while waiting:
+        path = waiting.pop(0)
+        for name in sorted(graph.get(path[-1], set()) - seen):
+            seen.add(name)
+            yield [*path, name]
+            waiting.append([*path, name])
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -251,8 +211,23 @@ def bodies(path: Path) -> Iterator[tuple[str, int]]:
 # --- the tree as it is -----------------------------------------------------------------------------------------
 
 
-def test_the_tree_keeps_to_its_floors():
+def test_the_tree_keeps_to_its_rooms():
     assert violations(ROOT / PACKAGE) == []
+
+
+def test_every_room_is_there():
+    here = {top(module) for module in modules(ROOT / PACKAGE)} - {"", "__main__"}
+
+    assert sorted(rooms_of(FLOORS)) == sorted(here)
+
+
+def test_the_page_shows_the_floors():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (.*) \| (.*) \|$", page.partition("| floor | holds |\n|---|---|\n")[2].split("\n\n")[0], re.MULTILINE
+    )
+
+    assert rows == [(", ".join(f"`{room}`" for room in rooms.split()), holds) for rooms, holds in FLOORS]
 
 
 def test_bodies_are_short():
@@ -280,19 +255,20 @@ def test_no_module_has_a_name_that_says_nothing():
 # --- the checker itself ----------------------------------------------------------------------------------------
 
 
-SAMPLE_FLOORS = [["errors"], ["tokens", "terms", "query"], ["providers"], ["store"], ["memory"], ["cli"]]
+SAMPLE_FLOORS = [("errors", ""), ("tokens terms", ""), ("providers", ""), ("store", ""), ("memory", ""), ("cli", "")]
+SAMPLE_NEVER = [("memory", "store", "it asks the log")]
 
 
 @pytest.fixture
 def tree(tmp_path):
     """Write a small package from {path: source} and return what the checker says of it."""
 
-    def check(files: dict[str, str], sideways: set[tuple[str, str]] = frozenset()) -> list[str]:
+    def check(files: dict[str, str], never: list[tuple[str, str, str]] = []) -> list[str]:  # noqa: B006 - read only
         for name, source in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(source)
-        return violations(tmp_path, SAMPLE_FLOORS, set(sideways))
+        return violations(tmp_path, SAMPLE_FLOORS, never)
 
     return check
 
@@ -304,7 +280,9 @@ def test_a_legal_tree_passes(tree):
                 "__init__.py": "from ctxmem.memory import open",
                 "errors.py": "import os",
                 "tokens.py": "import tiktoken\nimport numpy as np\nfrom ctxmem.errors import CtxMemError",
-                "store.py": "import lmdb\nfrom ctxmem import tokens",
+                "terms.py": "from ctxmem import tokens",
+                "store/__init__.py": "from ctxmem.store.disk import Disk",
+                "store/disk.py": "import lmdb\nfrom ctxmem import tokens",
                 "providers/__init__.py": "from ctxmem.providers.openai import x",
                 "providers/openai.py": "from ..errors import CtxMemError",
                 "cli/__init__.py": "import click, rich.table\nimport ctxmem",
@@ -317,16 +295,16 @@ def test_a_legal_tree_passes(tree):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("from ctxmem.store import Store", "tokens (floor 1) imports upward: store (floor 3)"),
-        ("import ctxmem.store", "tokens (floor 1) imports upward: store (floor 3)"),
-        ("from ctxmem import store", "tokens (floor 1) imports upward: store (floor 3)"),
-        ("from . import store", "tokens (floor 1) imports upward: store (floor 3)"),
-        ("def late():\n    from .store import Store", "tokens (floor 1) imports upward: store (floor 3)"),
+        ("from ctxmem.store import Store", "tokens imports upward: store"),
+        ("import ctxmem.store", "tokens imports upward: store"),
+        ("from ctxmem import store", "tokens imports upward: store"),
+        ("from . import store", "tokens imports upward: store"),
+        ("def late():\n    from .store import Store", "tokens imports upward: store"),
         ("from ctxmem import open", "tokens imports the package root"),
         ("import lmdb", "tokens imports lmdb, which store owns"),
         ("from lmdb import Environment", "tokens imports lmdb, which store owns"),
         ("import requests", "tokens imports requests, which nobody owns"),
-        ("from ctxmem.terms import analyse", "tokens imports terms on its own floor 1"),
+        ("from ctxmem.terms import analyse", "tokens imports upward: terms"),
     ],
 )
 def test_a_wall_that_is_broken_is_named(tree, source, said):
@@ -336,20 +314,19 @@ def test_a_wall_that_is_broken_is_named(tree, source, said):
 def test_upward_imports_for_types_count_too(tree):
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ctxmem.store import Store"
 
-    assert tree({"store.py": "", "tokens.py": source}) == ["tokens (floor 1) imports upward: store (floor 3)"]
+    assert tree({"store.py": "", "tokens.py": source}) == ["tokens imports upward: store"]
 
 
-def test_a_step_sideways_must_be_written_down(tree):
-    files = {"terms.py": "", "query.py": "from ctxmem.terms import analyse"}
+def test_a_chain_to_a_room_that_is_never_reached_is_named(tree):
+    files = {"memory.py": "from ctxmem import terms", "terms.py": "from ctxmem import store", "store.py": ""}
 
-    assert tree(files) == ["query imports terms on its own floor 1"]
-    assert tree(files, {("query", "terms")}) == []
+    assert "memory -> terms -> store must not be: it asks the log" in tree(files, SAMPLE_NEVER)
 
 
-def test_a_cycle_on_one_floor_is_found_even_where_both_steps_are_written_down(tree):
-    files = {"terms.py": "from ctxmem import query", "query.py": "from ctxmem import terms"}
+def test_a_cycle_between_rooms_is_found(tree):
+    files = {"terms.py": "from ctxmem import tokens", "tokens.py": "def late():\n    from ctxmem import terms"}
 
-    assert tree(files, {("query", "terms"), ("terms", "query")}) == ["import cycle: query -> terms -> query"]
+    assert tree(files) == ["tokens imports upward: terms", "import cycle: terms -> tokens -> terms"]
 
 
 def test_a_cycle_inside_a_package_is_found(tree):
@@ -362,8 +339,8 @@ def test_a_cycle_inside_a_package_is_found(tree):
     assert tree(files) == ["import cycle: providers.a -> providers.b -> providers.a"]
 
 
-def test_a_module_without_a_floor_is_named(tree):
-    assert tree({"misc.py": ""}) == ["misc stands on no floor: name it in FLOORS"]
+def test_a_module_without_a_room_is_named(tree):
+    assert tree({"misc.py": ""}) == ["misc stands in no room: name it in FLOORS"]
 
 
 def test_bodies_are_measured_without_signature_and_docstring(tmp_path):

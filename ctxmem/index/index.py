@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.codec import Codec
-from ctxmem.index import audit, manifest, merging, sealing, upkeep
+from ctxmem.index import check, due, manifest, merging, sealing
 from ctxmem.options import Options
 from ctxmem.search import forward, search
 from ctxmem.search.columns import Sessions
@@ -281,11 +281,11 @@ class Index:
                     ids = self._committed(snapshot, block, tail)
                     if ids and (len(ids) >= self._options.tail_segments or ids[-1] == self._last_id(block)):
                         return self._seal(ids, tail)
-            found = upkeep.next_merge(self._runs, self._options)
+            found = due.next_merge(self._runs, self._options)
             if found:
                 return merging.merge(self._store, found, self._forgotten_between(found[0].first, found[-1].stop))
             for run in self._runs:
-                if upkeep.wants_purge(run, self._n_forgotten(run)):
+                if due.wants_purge(run, self._n_forgotten(run)):
                     return self._rewrite(run)
         return None
 
@@ -344,7 +344,7 @@ class Index:
             self._apply(snapshot)
             runs = list(self._runs)
             forgotten = self._forgotten
-        return audit.check(self._store, runs, forgotten, self.read)
+        return check.check(self._store, runs, forgotten, self.read)
 
     def stats(self) -> dict[str, int]:
         """Return counts: runs, segments in runs and in tails, forgotten ones; O(1)."""

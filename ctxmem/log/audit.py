@@ -9,10 +9,10 @@ from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import CtxMemError
 from ctxmem.log.hot import Hot
-from ctxmem.log.upkeep import current_dictionary, dictionaries
 from ctxmem.segment import Problem
 from ctxmem.store import TABLES, Snapshot, Store
 from ctxmem.tables import frames, marks, names, slots
+from ctxmem.tables.dictionaries import current_dictionary, dictionaries
 
 _RESTORE = "restore the store from a backup"
 _REPORT = "this is a defect of ctxmem: report it, and restore the store from a backup"

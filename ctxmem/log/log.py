@@ -24,9 +24,9 @@ from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
 from ctxmem.log.hot import Hot
 from ctxmem.log.lease import Lease
+from ctxmem.log.maintenance import Trainer, Upkeep
 from ctxmem.log.reader import Reader
 from ctxmem.log.sessions import Sessions
-from ctxmem.log.upkeep import Trainer, Upkeep
 from ctxmem.log.writer import Write, Writer
 from ctxmem.options import Options
 from ctxmem.segment import Problem, Record

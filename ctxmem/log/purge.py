@@ -12,9 +12,9 @@ from itertools import islice
 from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.log.reader import redacted
-from ctxmem.log.upkeep import current_dictionary, dictionaries, drop_dictionaries, put_dictionary
 from ctxmem.store import Batch, Snapshot, Store
 from ctxmem.tables import changes, frames, marks, names
+from ctxmem.tables.dictionaries import current_dictionary, dictionaries, drop_dictionaries, put_dictionary
 
 _BATCH = 256  # frames or records of one transaction
 _SAMPLE_BYTES = 1 << 20

@@ -12,10 +12,10 @@ from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, SegmentNotFound, StoreDamaged
 from ctxmem.log.hot import Hot
-from ctxmem.log.upkeep import current_dictionary, dictionary_key
 from ctxmem.segment import Call, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, frames, marks
+from ctxmem.tables.dictionaries import current_dictionary, dictionary_key
 
 FORGOTTEN_TEXT = "[forgotten]"
 

@@ -16,9 +16,9 @@ from typing import TypeAlias
 from ctxmem.errors import KeyConflict
 from ctxmem.index.index import Index
 from ctxmem.log.hot import Hot
+from ctxmem.log.maintenance import Trainer
 from ctxmem.log.pending import Pending, PendingQueue
 from ctxmem.log.reader import Reader
-from ctxmem.log.upkeep import Trainer
 from ctxmem.segment import Record
 from ctxmem.store import Batch, Store
 from ctxmem.tables import changes, marks, names

@@ -11,12 +11,12 @@ It does not know what a step does.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ctxmem import codec
-from ctxmem.store import Batch, Snapshot, Store
-from ctxmem.tables import changes
+from ctxmem.store import Batch, Store
+from ctxmem.tables.dictionaries import current_dictionary, put_dictionary
 
 STEP_S = 0.001
 ABANDON_S = 2.0
@@ -27,48 +27,9 @@ _SKIP_AFTER_FAILURE = 64
 _SAMPLES = 512
 _SAMPLE_BYTES = 128 << 10  # fewer teach nothing
 
-# On disk: never renumber.
-_CURRENT = b"dictionary"
-_DICTIONARY = b"dictionary/"
-
-
-def dictionary_key(number: int) -> bytes:
-    """The key of a dictionary in the table meta."""
-    return _DICTIONARY + number.to_bytes(4, "big")
-
-
-def current_dictionary(snapshot: Snapshot) -> int | None:
-    """The number of the dictionary in use, or None."""
-    value = snapshot.get("meta", _CURRENT)
-    return None if value is None else int.from_bytes(value, "big")
-
-
-def dictionaries(snapshot: Snapshot) -> list[int]:
-    """Every dictionary that the store holds."""
-    end = _DICTIONARY[:-1] + bytes([_DICTIONARY[-1] + 1])
-    return [int.from_bytes(key[len(_DICTIONARY) :], "big") for key in snapshot.keys("meta", _DICTIONARY, end)]
-
-
-def put_dictionary(batch: Batch, data: bytes) -> int:
-    """Store a dictionary under a new number and make it the current one."""
-    number = max([*dictionaries(batch), current_dictionary(batch) or 0]) + 1
-    batch.put("meta", dictionary_key(number), data)
-    batch.put("meta", _CURRENT, number.to_bytes(4, "big"))
-    changes.record(batch, "dictionary", number)
-    return number
-
-
-def drop_dictionaries(batch: Batch, numbers: Iterable[int]) -> None:
-    """Delete dictionaries that nothing needs any more; with the current one gone, none is in use."""
-    current = current_dictionary(batch)
-    for number in numbers:
-        batch.delete("meta", dictionary_key(number))
-        if number == current:
-            batch.delete("meta", _CURRENT)
-
 
 class Upkeep:
-    """Steps one iterator of maintenance at a time. Safe from any thread: who finds it busy goes on without."""
+    """Steps one iterator of maintenance at a time, from any thread; a caller that finds it busy returns at once."""
 
     def __init__(self, store: Store, steps: Callable[[], Iterator[None]]) -> None:
         self._store = store
@@ -111,7 +72,7 @@ class Upkeep:
 
     @contextmanager
     def held_off(self) -> Iterator[bool]:
-        """Keep everyone from maintenance inside the `with`, what is left lying swept; False when another has it."""
+        """Block maintenance for the duration of the `with`, after finishing what is due; False when another has it."""
         with self._lock:
             self._stop()
             if not self._store.take_maintenance():

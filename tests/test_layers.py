@@ -32,7 +32,7 @@ FLOORS: list[tuple[str, str]] = [
 # (rooms, rooms that they never reach, why): not by a chain of imports either, and whatever the order above becomes.
 NEVER: list[tuple[str, str, str]] = [
     ("providers ledger search collector prompt", "store tables index log", "a prompt is a function of values: 0009"),
-    ("store", "segment codec search", "an engine keeps bytes and knows no records"),
+    ("store", "codec providers search", "an engine keeps bytes and knows no records"),
     ("transcripts", "store tables index log context", "other programs' files become items, whoever stores them"),
 ]
 

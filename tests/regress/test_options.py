@@ -1,7 +1,5 @@
 """Options and policies that cannot be followed: accepted before, then a loop for ever, a bare error, or a weaker store."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -49,7 +47,7 @@ def test_an_option_that_cannot_be_followed_is_named_with_what_it_takes(tmp_path,
     with pytest.raises(ctxmem.BadInput, match=rf"Options\.{name}\b.*(must|give|is no field)"):
         ctxmem.open(tmp_path / "s", options=ctxmem.Options(**{name: value}))
 
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("options", [{"durability": "unsafe"}, "unsafe", ctxmem.Policy(), ctxmem.Options])
@@ -57,7 +55,7 @@ def test_options_of_another_type_are_refused(tmp_path, options):
     with pytest.raises(ctxmem.BadInput, match=r"ctxmem\.Options"):
         ctxmem.open(tmp_path / "s", options=options)
 
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,13 @@ I2. Nothing here reads or writes a store.
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ctxmem.errors import BadInput
 from ctxmem.segment import Facet, Facets
@@ -19,10 +23,25 @@ MAX_FACET_BYTES = 256  # of a name or a value: an index key holds both within LM
 MAX_FACETS = 64
 MAX_TEXT_CHARS = 64_000_000
 MAX_COUNT = 1_000_000_000
+MAX_TIME_S = 1e11  # of seconds since the epoch: the year 5138; milliseconds are above it
 RESERVED = frozenset(
     {"at", "error", "explain", "facets", "key", "kind", "limit", "pinned", "query", "refs", "role", "session", "since"}
     | {"text", "until"}
 )
+
+
+def path(value: object, name: str = "path") -> str:
+    """Return a path as the file system takes it, or raise `BadInput`."""
+    given = value.__fspath__() if isinstance(value, os.PathLike) else value
+    if not isinstance(given, str):
+        raise BadInput(f"{name} must be a str or an os.PathLike of one, not {shown(value)}")
+    if not given or "\0" in given:
+        raise BadInput(f"{name}={shown(given)} names no directory: it is empty, or holds a NUL")
+    try:
+        os.fsencode(given)
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{name}={shown(given)} cannot be a path: the file system cannot encode it") from error
+    return given
 
 
 def time_s(value: float | datetime | None, name: str = "at") -> float | None:
@@ -37,22 +56,22 @@ def time_s(value: float | datetime | None, name: str = "at") -> float | None:
         if value.tzinfo is None:
             raise BadInput(f"{name}={value!r} has no time zone; pass an aware datetime or seconds since the epoch")
         return value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadInput(f"{name} must be seconds since the epoch or an aware datetime, not {type(value).__name__}")
+    if isinstance(value, bool) or not isinstance(value, int | float | Real):
+        raise BadInput(f"{name} must be seconds since the epoch or an aware datetime, not {shown(value)}")
     try:
         seconds = float(value)
     except OverflowError:
         seconds = math.inf
-    if not math.isfinite(seconds) or abs(seconds) > 1e11:
+    if not math.isfinite(seconds) or abs(seconds) > MAX_TIME_S:
         raise BadInput(f"{name}={shown(value)} is no time in seconds since the epoch (were those milliseconds?)")
     return seconds
 
 
 def segment_id(value: object, name: str = "id") -> int:
     """Return a segment id as a plain int, or raise `BadInput`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise BadInput(f"{name} must be a segment id (an int), not {type(value).__name__}")
-    number = int(value.__index__())
+    number = _index(value)
+    if number is None:
+        raise BadInput(f"{name} must be a segment id (an int), not {shown(value)}")
     if not 0 <= number <= MAX_ID:
         raise BadInput(f"{name}={shown(number)} is no segment id: ids are ints from 0 to {MAX_ID}")
     return number
@@ -61,7 +80,7 @@ def segment_id(value: object, name: str = "id") -> int:
 def refs(values: Iterable[object]) -> tuple[int, ...]:
     """Return references as a tuple of ids without repeats, in the order given."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise BadInput("refs must be a sequence of segment ids")
+        raise BadInput(f"refs must be a sequence of segment ids, not {shown(values)}")
     return tuple(dict.fromkeys(segment_id(v, "refs") for v in values))
 
 
@@ -77,7 +96,7 @@ def short(value: object, name: str, limit_bytes: int = MAX_KEY_BYTES) -> str:
         raise BadInput(f"{name} has {size} bytes; at most {limit_bytes} are allowed")
     if "\0" in value:
         raise BadInput(f"{name} holds a NUL character: {shown(value)}")
-    return value
+    return str.__str__(value)  # of a subclass, such as an Enum, the plain text
 
 
 def text(value: object, name: str = "text") -> str:
@@ -88,17 +107,18 @@ def text(value: object, name: str = "text") -> str:
         raise BadInput(f"{name} is empty: there is nothing to keep")
     if len(value) > MAX_TEXT_CHARS:
         raise BadInput(f"{name} has {len(value):,} characters; cut it into chunks of at most {MAX_TEXT_CHARS:,}")
-    return value
+    return str.__str__(value)
 
 
 def _facet(name: str, value: object) -> Facet:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadInput(f"facet {name!r} must be a str, an int or a list of them, not {type(value).__name__}")
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise BadInput(f"facet {name}={shown(value)} does not fit 64 bits; pass it as a str")
-        return int(value)
-    return short(value, f"facet {name!r}", MAX_FACET_BYTES)
+    if isinstance(value, str):
+        return short(value, f"facet {name!r}", MAX_FACET_BYTES)
+    number = _index(value)
+    if number is None:
+        raise BadInput(f"facet {name!r} must be a str, an int or a list of them, not {shown(value)}")
+    if not -(2**63) <= number < 2**63:
+        raise BadInput(f"facet {name}={shown(number)} does not fit 64 bits; pass it as a str")
+    return number
 
 
 def facets(given: Mapping[str, Any]) -> Facets:
@@ -117,8 +137,9 @@ def facets(given: Mapping[str, Any]) -> Facets:
         if name in RESERVED:
             raise BadInput(f"{name!r} is a keyword of ctxmem and cannot name a facet")
         if isinstance(value, set | frozenset):
-            value = sorted(value, key=lambda v: (str(type(v)), v))  # noqa: PLW2901 - one stored order for a set
-        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            values = [_facet(name, v) for v in value]
+            out[name] = sorted(values, key=lambda v: (isinstance(v, str), v))  # one stored order for a set
+        elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
             if len(value) > 1024:
                 raise BadInput(f"facet {name!r} has {len(value)} values; at most 1,024 are allowed")
             out[name] = [_facet(name, v) for v in value]
@@ -127,14 +148,46 @@ def facets(given: Mapping[str, Any]) -> Facets:
     return out
 
 
+def filters(given: Mapping[str, Any]) -> Facets:
+    """Return the facets that a search filters by.
+
+    Raises:
+        BadInput: as `facets`; and an empty list, which would ask for nothing and so let everything through.
+    """
+    wanted = facets(given)
+    for name, value in wanted.items():
+        if value == []:
+            raise BadInput(f"the filter {name}=[] holds no value; leave it out to filter nothing, or give a value")
+    return wanted
+
+
 def count(value: object, name: str, low: int, high: int = MAX_COUNT) -> int:
     """Return an int within [low, high], or raise `BadInput`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    number = _index(value)
+    if number is None:
         raise BadInput(f"{name}={shown(value)} must be an int from {low:,} to {high:,}, not {type(value).__name__}")
-    number = int(value.__index__())
     if not low <= number <= high:
         raise BadInput(f"{name}={shown(number)} must lie between {low:,} and {high:,}")
     return number
+
+
+def _index(value: object) -> int | None:
+    """Return what counts as an int (numpy's ints too) as a plain one; None for what does not, as a bool or an array."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return int(value.__index__())
+    except TypeError:  # an array has one, and refuses
+        return None
+
+
+def flag(value: object, name: str) -> bool:
+    """Return a plain bool, or raise `BadInput`: "no" and 0.5 are as true as True, and nobody means that."""
+    if not isinstance(value, bool | np.bool_):
+        raise BadInput(f"{name}={shown(value)} must be True or False")
+    return bool(value)
 
 
 def number(value: object, name: str, most: float) -> None:

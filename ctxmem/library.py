@@ -65,12 +65,12 @@ class Library:
         """
         if not isinstance(query, str):
             raise BadInput(f"query must be a str, not {type(query).__name__}")
-        inputs.count(limit, "limit", 1, MAX_LIMIT)
+        limit, explain = inputs.count(limit, "limit", 1, MAX_LIMIT), inputs.flag(explain, "explain")
         conditions: dict[str, Any] = {
             "kind": kind if kind is None else inputs.short(kind, "kind"),
             "since": inputs.time_s(since, "since"),
             "until": inputs.time_s(until, "until"),
-            "facets": inputs.facets(facets or {}),
+            "facets": inputs.filters(facets or {}),
         }
         if sessions is not None and not sessions:
             return []

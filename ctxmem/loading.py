@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from ctxmem import tokens
-from ctxmem.errors import CtxMemError
+from ctxmem import inputs, tokens
+from ctxmem.errors import BadInput, CtxMemError
 from ctxmem.log import Log
 from ctxmem.search.analysis import Workers
 from ctxmem.search.forward import Words, speakers_of
@@ -44,8 +44,13 @@ def load(log: Log, items: Iterable[Mapping[str, Any]], make: MakeRecord, progres
     """Append every item and return the ids; on disk when it returns. `make` checks an item and gives record and key.
 
     Raises:
+        BadInput: `items` are no iterable of mappings; nothing is on disk then.
         What `make` and the log raise, with the item's position in the message; what stood before it is on disk.
     """
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise BadInput(f"items must be an iterable of mappings, each with a 'text', not {inputs.shown(items)}")
+    if progress is not None and not callable(progress):
+        raise BadInput(f"progress must be a function that takes a number, not {inputs.shown(progress)}")
     ids: list[int] = []
     first, rest, is_much = _begun(_made(items, make))
     try:

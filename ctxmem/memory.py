@@ -47,7 +47,7 @@ def open(path: str | os.PathLike[str], *, readonly: bool = False, options: Optio
     options = Options() if options is None else options
     if not isinstance(options, Options):
         raise BadInput(f"options must be a ctxmem.Options, not {inputs.shown(options)}")
-    return Memory(Log.open(path, readonly=readonly, options=options), options)
+    return Memory(Log.open(inputs.path(path), readonly=inputs.flag(readonly, "readonly"), options=options), options)
 
 
 class Memory:
@@ -132,6 +132,7 @@ class Memory:
 
     def add(
         self,
+        /,
         text: str,
         *,
         kind: str = "note",
@@ -168,9 +169,8 @@ class Memory:
     ) -> Record:
         """Make a record of what a caller gave, all of it checked first; its tokens are not counted."""
         when = inputs.time_s(at)
-        inputs.text(text)
-        inputs.short(kind, "kind", inputs.MAX_FACET_BYTES)
-        facets, linked = inputs.facets(given), inputs.refs(refs)
+        text, kind = inputs.text(text), inputs.short(kind, "kind", inputs.MAX_FACET_BYTES)
+        facets, linked, is_pinned = inputs.facets(given), inputs.refs(refs), inputs.flag(pinned, "pinned")
         number = 0 if session is None else self._log.session(inputs.short(session, "session"))
         return Record(
             session=number or 0,
@@ -178,9 +178,9 @@ class Memory:
             role=None,
             text=text,
             tokens=0,
-            at=self._options.clock() if when is None else when,
+            at=self._options.now() if when is None else when,
             refs=linked,
-            pinned=bool(pinned),
+            pinned=is_pinned,
             facets=facets,
         )
 
@@ -217,6 +217,7 @@ class Memory:
 
     def search(
         self,
+        /,
         query: str = "",
         *,
         limit: int = 10,
@@ -229,10 +230,11 @@ class Memory:
     ) -> list[Hit]:
         """Return the best hits for the query under the filters; newest first where the query is empty.
 
-        Facets filter by equality, a list means all of them. See docs/search.md for the query language.
+        Facets filter by equality, a list means all of them, None is no filter. The query language: docs/search.md.
 
         Raises:
-            BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
+            BadInput: a bad limit, time or facet; an empty list, which could mean all or none.
+            BadQuery: the query cannot be answered.
         """
         self._check_open()
         return self._library.search(
@@ -319,8 +321,9 @@ class Memory:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy of the store to the new directory `path`; writers go on meanwhile."""
         self._check_open()
+        target = inputs.path(path)
         self._log.commit()
-        self._log.backup(path)
+        self._log.backup(target)
 
     def compact(self) -> None:
         """Finish maintenance, purge what was forgotten and rewrite the file.

@@ -77,6 +77,20 @@ class Options:
         for name, (low, high) in _OPTION_RANGES.items():
             _count(self, name, low, high, may_be_none=name == "load_workers")
 
+    def now(self) -> float:
+        """Return the clock's time, checked: what is stored of a record must be a moment.
+
+        Raises:
+            BadInput: the clock returned something else.
+        """
+        moment = self.clock()
+        if type(moment) is float and 0.0 <= moment <= inputs.MAX_TIME_S:
+            return moment
+        checked = inputs.time_s(moment, "Options.clock()")
+        if checked is None:
+            raise BadInput("Options.clock() returned None; it must return seconds since the epoch")
+        return checked
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

@@ -20,11 +20,11 @@ SIGNATURES = {
     "Memory.context": (
         "(self, session, *, model, provider=None, window=None, reserve=None, tools=(), reads=(), policy=None)"
     ),
-    "Memory.add": "(self, text, *, kind='note', session=None, key=None, refs=(), pinned=False, at=None, **facets)",
+    "Memory.add": "(self, /, text, *, kind='note', session=None, key=None, refs=(), pinned=False, at=None, **facets)",
     "Memory.add_many": "(self, items, *, progress=None)",
     "Memory.get": "(self, id)",
     "Memory.search": (
-        "(self, query='', *, limit=10, session=None, kind=None, since=None, until=None, explain=False, **facets)"
+        "(self, /, query='', *, limit=10, session=None, kind=None, since=None, until=None, explain=False, **facets)"
     ),
     "Memory.pin": "(self, id)",
     "Memory.unpin": "(self, id)",

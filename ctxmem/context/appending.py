@@ -80,7 +80,7 @@ def system(s: Session, draft: Draft, given: Given) -> int:
 
 
 def _record(s: Session, draft: Draft, given: Given) -> Record:
-    at = s.options.clock() if given.at is None else given.at
+    at = s.options.now() if given.at is None else given.at
     record = intake.record_of(
         draft,
         session=s.number,

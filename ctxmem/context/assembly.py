@@ -96,7 +96,7 @@ def prepare(
         WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
     """
     session.follow_marks()
-    state, now = session.state, session.options.clock()
+    state, now = session.state, session.options.now()
     units = [unit for message in extra for unit in session.view.renderer.units(message)]
     extra_tokens = sum(unit.tokens for unit in units)
     found, asked = None, digest(recall, recall_tokens, extra)

@@ -81,7 +81,7 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
         role="user",
         text="",
         tokens=size,
-        at=s.options.clock(),
+        at=s.options.now(),
         extra={
             intake.TURN: s.row.turn,
             intake.QUOTES: [list(q) for q in quotes],

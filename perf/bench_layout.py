@@ -102,7 +102,7 @@ def steps(some):
             for record in some[start : start + 1_024]:
                 log.append(record)
             log._writer.commit([])
-            assert log._store.take_maintenance()
+            assert log._store.hold_maintenance()
             begun = time.perf_counter()
             for _ in log.index.steps():
                 now = time.perf_counter()

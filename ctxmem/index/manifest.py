@@ -11,6 +11,8 @@ Does not know: what is in a run, when to make one.
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 
 from ctxmem.search.runs import TABLES, Put, Run
 from ctxmem.store import Batch, Snapshot, Store
@@ -50,13 +52,16 @@ def begin(store: Store, first: int, stop: int, *, is_seal: bool) -> Draft:
     Raises:
         TakenOver: another process has begun one.
     """
-    with store.batch() as batch:
+
+    def apply(batch: Batch) -> Draft:
         serial, writing = _read(batch)
         if writing is not None:
             raise TakenOver
         draft = Draft(serial, first, stop, is_seal)
         _write(batch, serial + 1, draft)
         return draft
+
+    return store.write(apply)
 
 
 def write(store: Store, draft: Draft, puts: Iterable[Put | None], *, limit_bytes: int = WRITE_BYTES) -> Iterator[None]:
@@ -138,26 +143,32 @@ def sweep(store: Store) -> Iterator[None]:
         if draft.is_seal:  # nobody can have read them; those of a merge are live
             ranges.append(("frames", draft.first.to_bytes(4, "big"), draft.stop.to_bytes(4, "big")))
         yield from _delete(store, ranges)
-        with store.batch() as batch:
-            following, found = _read(batch)
-            if found == draft:
-                _write(batch, following, None)
+        store.write(partial(_let_go, draft=draft))
         yield
     for start in range(0, len(rubbish), 4):
         serial = rubbish[start : start + 4]
         yield from _delete(store, [(table, serial, _after(serial)) for table in TABLES])
     if rubbish:
-        with store.batch() as batch:
-            left = (batch.get("meta", _RUBBISH) or b"")[len(rubbish) :]
-            batch.put("meta", _RUBBISH, left)
+        store.write(partial(_swept, n_bytes=len(rubbish)))
         yield
+
+
+def _let_go(batch: Batch, draft: Draft) -> None:
+    """Note that nothing is left of a draft."""
+    following, found = _read(batch)
+    if found == draft:
+        _write(batch, following, None)
+
+
+def _swept(batch: Batch, n_bytes: int) -> None:
+    """Note that nothing is left of the serials in the first bytes of the list."""
+    batch.put("meta", _RUBBISH, (batch.get("meta", _RUBBISH) or b"")[n_bytes:])
 
 
 def _delete(store: Store, ranges: Iterable[tuple[str, bytes, bytes]]) -> Iterator[None]:
     for table, start, stop in ranges:
         while True:
-            with store.batch() as batch:
-                deleted = batch.delete_range(table, start, stop, limit=SWEPT)
+            deleted = store.write(methodcaller("delete_range", table, start, stop, limit=SWEPT))
             yield
             if deleted < SWEPT:
                 break

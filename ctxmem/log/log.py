@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from ctxmem import codec
@@ -30,8 +30,7 @@ from ctxmem.log.sessions import Sessions
 from ctxmem.log.writer import Write, Writer
 from ctxmem.options import Options
 from ctxmem.segment import Problem, Record
-from ctxmem.store import Batch, Snapshot, Store
-from ctxmem.store.locks import FIRST_SLOT
+from ctxmem.store import Batch, Snapshot, Store, open_store
 from ctxmem.tables import changes, leases, marks, names, slots
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
@@ -68,9 +67,9 @@ class Log:
         options: Options | None = None,
         index_of: Callable[[Store, Options, codec.Codec], Index] = Index,
     ) -> "Log":
-        """Open the log of a store; about 2 ms, whatever it holds. Raises what `Store.open` raises."""
+        """Open the log of a store; about 2 ms, whatever it holds. Raises what `open_store` raises."""
         chosen = options or Options()
-        store = Store.open(path, readonly=readonly, durability=chosen.durability, map_bytes=chosen.map_bytes)
+        store = open_store(path, readonly=readonly, options=chosen)
         try:
             chosen = replace(chosen, block_segments=_block_segments(store, chosen.block_segments))
             return Log(store, chosen, index_of)
@@ -231,7 +230,7 @@ class Log:
         """Whether a segment is forgotten."""
         return self._reader.has(marks.FORGOTTEN, segment_id)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
         """A snapshot of the store's tables, for a `with` block."""
         return self._store.snapshot()
 
@@ -270,7 +269,7 @@ class Log:
         if self._store.readonly:
             return Lease(session, self._release)  # who cannot write disturbs nobody
         slot = self._writer.reserve_ids()
-        self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._is_slot_held)])
+        self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._store.is_slot_alive)])
         return Lease(session, self._release)
 
     # --- the whole store ---
@@ -357,9 +356,6 @@ class Log:
         if slot is not None and not self._is_closed:
             self._commit_now([lambda batch: leases.release(batch, slot, session)])
 
-    def _is_slot_held(self, number: int) -> bool:
-        return self._store.locks is not None and self._store.locks.is_held_elsewhere(FIRST_SLOT + number)
-
     def _idle(self) -> None:
         """What the small thread does when nothing waits: let others maintain, train the dictionary."""
         self._upkeep.give_way()
@@ -382,12 +378,12 @@ class Log:
 
     def _usable(self) -> None:
         if self._is_closed:
-            raise StoreClosed(f"{self._store.path} was closed; open it again")
+            raise StoreClosed(f"{self._store.name} was closed; open it again")
         self._store.ensure_usable()
 
     def _refuse_readonly(self) -> None:
         if self._store.readonly:
-            raise StoreReadonly(f"{self._store.path} was opened for reading; open it without readonly=True")
+            raise StoreReadonly(f"{self._store.name} was opened for reading; open it without readonly=True")
 
 
 def _block_segments(store: Store, wanted: int) -> int:

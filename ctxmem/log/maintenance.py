@@ -75,7 +75,7 @@ class Upkeep:
         """Block maintenance for the duration of the `with`, after finishing what is due; False when another has it."""
         with self._lock:
             self._stop()
-            if not self._store.take_maintenance():
+            if not self._store.hold_maintenance():
                 yield False
                 return
             try:
@@ -98,7 +98,7 @@ class Upkeep:
     def _advance(self, until: float | None) -> bool:
         """Step until a time, or to the end; whether the end was reached."""
         if self._running is None:
-            if not self._store.take_maintenance():
+            if not self._store.hold_maintenance():
                 return False
             self._running = self._steps()
         try:

@@ -24,7 +24,8 @@ OPEN = 0  # shared by every open store, exclusive for compact
 CREATE = 1  # exclusive while the store is made
 WRITE = 2  # exclusive for one write transaction
 MAINTENANCE = 3  # exclusive for whoever seals or merges
-FIRST_SLOT = 16  # and up: one for each writer slot
+FIRST_SLOT = 1 << 32  # and up: one for each writer slot
+FIRST_BLOCK = 1 << 33  # and up: one for each block under maintenance, whose holder has MAINTENANCE shared
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 _HAS_OFD = sys.platform.startswith("linux") and hasattr(fcntl, "F_OFD_SETLK")

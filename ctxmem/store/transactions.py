@@ -1,4 +1,4 @@
-"""A snapshot, which reads, and a batch, which reads and writes: what the floors above know of the store.
+"""A snapshot and a batch of an LMDB environment: `contract` says what they do.
 
 I1. Nothing handed out outlives the transaction: values and keys are copies, but for `view`.
 I2. A value is stored with its checksum and handed out without it; small tables are verified at each read.
@@ -13,20 +13,8 @@ from ctxmem.errors import StoreClosed, StoreDamaged, StoreError
 from ctxmem.store.environment import Environment, LmdbError, translate
 from ctxmem.store.tables import CRC_BYTES, UNCHECKED, is_sound, seal
 
-MAX_KEY_BYTES = 511
 
-
-def after(prefix: bytes) -> bytes | None:
-    """The first key after all that start with a prefix; None when there is none.
-
-    >>> after(b"ab"), after(b"a" + bytes([255])), after(b"")
-    (b'ac', b'b', None)
-    """
-    trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
-
-
-class Snapshot:
+class LocalSnapshot:
     """One consistent state of the store, for as long as the `with` block lasts; keep it short, it pins old pages.
 
     For one thread at a time. A point read costs about 1 us and its checksum 0.3 us a KB.
@@ -41,7 +29,7 @@ class Snapshot:
         self._closed = closed
         self._transaction: Any = None
 
-    def __enter__(self) -> "Snapshot":  # noqa: PYI034 - typing.Self is of 3.11
+    def __enter__(self) -> "LocalSnapshot":  # noqa: PYI034 - typing.Self is of 3.11
         self._open()
         return self
 
@@ -213,12 +201,12 @@ class Snapshot:
             self._closed()
 
 
-class Batch(Snapshot):
+class LocalBatch(LocalSnapshot):
     """One write transaction: committed where its block ends, rolled back by an exception. Reads see its own writes."""
 
     _is_write = True
 
-    def __enter__(self) -> "Batch":  # noqa: PYI034 - typing.Self is of 3.11
+    def __enter__(self) -> "LocalBatch":  # noqa: PYI034 - typing.Self is of 3.11
         self._open()
         return self
 

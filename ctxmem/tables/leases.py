@@ -1,7 +1,7 @@
 """Leases: which writer may run a session's context. One record a session, worth what its owner's slot is worth.
 
-I1. A lease names slot and epoch. It is alive while that slot's lock is held and the slot's claim has that epoch; the
-    kernel says so, no time-out does.
+I1. A lease names slot and epoch. It is alive while that slot is held and the slot's claim has that epoch; the store
+    says so.
 I2. A dead owner's lease is taken over in the same transaction that finds it dead.
 """
 
@@ -17,11 +17,11 @@ from ctxmem.tables.slots import Slot
 _SESSION = Struct(">I")  # On disk: never renumber.
 
 
-def acquire(batch: Batch, slot: Slot, session: int, is_held: Callable[[int], bool]) -> None:
+def acquire(batch: Batch, slot: Slot, session: int, is_alive: Callable[[int], bool]) -> None:
     """Take a session's lease for this writer, in the caller's transaction; again does nothing.
 
     Parameters:
-        is_held: whether another process holds the lock of a slot.
+        is_alive: whether a slot is held.
 
     Raises:
         ContextBusy: the owner lives.
@@ -33,7 +33,7 @@ def acquire(batch: Batch, slot: Slot, session: int, is_held: Callable[[int], boo
         if number == slot.number and epoch == slot.epoch:
             return
         owner = slots.read(batch, number)
-        if number != slot.number and owner is not None and owner.epoch == epoch and is_held(number):
+        if number != slot.number and owner is not None and owner.epoch == epoch and is_alive(number):
             raise ContextBusy(f"session {session} is in use by process {pid} on {host}; close it there", pid, host)
     batch.put("leases", _SESSION.pack(session), codec.pack([slot.number, slot.epoch, mine.pid, mine.host]))
 

@@ -1,6 +1,6 @@
 """Writer slots: how several processes append to one store without asking each other for ids.
 
-I1. A slot is held by a lock of the lock file, for life: the kernel frees it at death, and a paused process keeps it.
+I1. A slot is held through the store, for life: it is free at the owner's death, and a paused process keeps it.
 I2. A claim record says how far the slot's owner has come: epoch, blocks of ids, next id. Who takes a free slot raises
     the epoch and goes on in the unfinished block.
 I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
@@ -17,7 +17,6 @@ from struct import Struct
 from ctxmem import codec
 from ctxmem.errors import StoreBusy, StoreError, StoreFull, WriterFenced
 from ctxmem.store import Batch, Snapshot, Store
-from ctxmem.store.locks import FIRST_SLOT
 
 # On disk: never renumber.
 SLOTS = 16
@@ -89,15 +88,16 @@ class Slot:
         Raises:
             StoreBusy: all 16 are held by live processes.
         """
-        assert store.locks is not None  # a writer's store has its lock file
-        for number in range(SLOTS):
-            if store.locks.take(FIRST_SLOT + number):
-                try:
-                    return store.write(partial(_claim, store=store, number=number, size=size))
-                except BaseException:
-                    store.locks.release(FIRST_SLOT + number)
-                    raise
-        raise StoreBusy(f"{store.path}: all {SLOTS} writer slots are taken; close a writer or open with readonly=True")
+        number = store.hold_slot(SLOTS)
+        if number is None:
+            raise StoreBusy(
+                f"{store.name}: all {SLOTS} writer slots are taken; close a writer or open with readonly=True"
+            )
+        try:
+            return store.write(partial(_claim, store=store, number=number, size=size))
+        except BaseException:
+            store.release_slot(number)
+            raise
 
     @property
     def is_used_up(self) -> bool:
@@ -162,8 +162,7 @@ class Slot:
 
     def release(self) -> None:
         """Give the slot back for the next writer."""
-        if self._store.locks is not None:
-            self._store.locks.release(FIRST_SLOT + self.number)
+        self._store.release_slot(self.number)
 
     def _skip_full(self) -> None:
         """Go on to the next block when the first is used up."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxmem.store import Store, after
+from ctxmem.store import after
+from ctxmem.store.localstore import LocalStore
 
 keys = st.binary(min_size=1, max_size=4)
 steps = st.lists(
@@ -19,7 +20,7 @@ steps = st.lists(
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    opened = Store.open(tmp_path_factory.mktemp("contract") / "s", durability="unsafe")
+    opened = LocalStore.open(tmp_path_factory.mktemp("contract") / "s", durability="unsafe")
     yield opened
     opened.close()
 

@@ -12,7 +12,7 @@ from ctxmem.errors import CtxMemError, StoreDamaged
 from ctxmem.log import Log
 from ctxmem.options import Options
 from ctxmem.segment import Record
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from tests.plainindex import PlainIndex
 
 PAGE = 4096
@@ -76,7 +76,7 @@ def test_a_truncated_file_is_refused(path, left):
 
     for readonly in (False, True):
         with pytest.raises(StoreDamaged, match="backup"):
-            Store.open(path, readonly=readonly)
+            LocalStore.open(path, readonly=readonly)
 
 
 @pytest.mark.parametrize("page", [0, 1, "free list", "tables"])
@@ -88,21 +88,21 @@ def test_a_zeroed_root_page_is_refused(path, page):
         file.write(bytes(PAGE))
 
     with pytest.raises(StoreDamaged):
-        Store.open(path)
+        LocalStore.open(path)
 
 
 def test_a_file_of_noise_is_refused(path):
     data(path).write_bytes(random.Random(1).randbytes(20 * PAGE))
 
     with pytest.raises(StoreDamaged):
-        Store.open(path)
+        LocalStore.open(path)
 
 
 def test_a_refused_file_is_not_changed(path):
     os.truncate(data(path), 5 * PAGE)
     before = data(path).read_bytes()
     with pytest.raises(CtxMemError):
-        Store.open(path)
+        LocalStore.open(path)
 
     assert data(path).read_bytes() == before
 

@@ -5,7 +5,8 @@ import random
 import zstandard
 
 import ctxmem
-from ctxmem.store import TABLES, Store
+from ctxmem.store import TABLES
+from ctxmem.store.localstore import LocalStore
 
 SECRET = "zyxwsecretterm"
 MAGIC = b"\x28\xb5\x2f\xfd"  # where a zstd frame begins
@@ -49,7 +50,7 @@ def test_no_byte_of_what_was_forgotten_remains(tmp_path):
     memory.close()
 
     assert SECRET.encode() not in (tmp_path / "s" / "data.mdb").read_bytes()
-    store = Store.open(tmp_path / "s", readonly=True)
+    store = LocalStore.open(tmp_path / "s", readonly=True)
     with store.snapshot() as snapshot:
         for table in TABLES:
             for key, value in snapshot.scan(table):

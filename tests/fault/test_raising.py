@@ -9,8 +9,8 @@ from ctxmem.errors import StoreError, StoreFull
 from ctxmem.log import Log
 from ctxmem.options import Options
 from ctxmem.segment import Record
-from ctxmem.store import Batch
 from ctxmem.store.environment import Environment
+from ctxmem.store.transactions import LocalBatch
 from tests.plainindex import PlainIndex
 
 OPTIONS = Options(durability="unsafe", block_segments=4)
@@ -25,14 +25,14 @@ class Counted:
 
     def __init__(self, monkeypatch, error):
         self.left = -1
-        for owner, name in ((Batch, "put"), (Batch, "delete"), (Environment, "begin"), (Environment, "end")):
+        for owner, name in ((LocalBatch, "put"), (LocalBatch, "delete"), (Environment, "begin"), (Environment, "end")):
             self._wrap(monkeypatch, owner, name, error)
 
     def _wrap(self, monkeypatch, owner, name, error):
         plain = getattr(owner, name)
 
         def counted(this, *args, **more):
-            is_write = owner is Batch or more.get("write") or more.get("commit")
+            is_write = owner is LocalBatch or more.get("write") or more.get("commit")
             if is_write and self.left >= 0:
                 self.left -= 1
                 if self.left < 0:

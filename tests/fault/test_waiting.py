@@ -6,13 +6,13 @@ import time
 import pytest
 
 from ctxmem.errors import StoreBusy
-from ctxmem.store import Store, locks
-from ctxmem.store import store as store_module
+from ctxmem.store import localstore, locks, writelock
+from ctxmem.store.localstore import LocalStore
 
 
 @pytest.fixture
 def store(tmp_path):
-    opened = Store.open(tmp_path / "s", durability="unsafe")
+    opened = LocalStore.open(tmp_path / "s", durability="unsafe")
     yield opened
     opened.close()
 
@@ -31,7 +31,7 @@ def put(store):
 
 
 def test_a_writer_that_takes_too_long_is_named(store, other, monkeypatch):
-    monkeypatch.setattr(store_module, "WRITE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(writelock, "TIMEOUT_S", 0.1)
     assert other.take(locks.WRITE)
     with pytest.raises(StoreBusy, match="writing"):
         put(store)
@@ -55,19 +55,19 @@ def test_ctrl_c_ends_the_wait(store, other):
 
 
 def test_a_rewrite_elsewhere_keeps_us_out(tmp_path, store, other, monkeypatch):
-    monkeypatch.setattr(store_module, "OPEN_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(localstore, "OPEN_TIMEOUT_S", 0.1)
     store.close()
     assert other.take(locks.OPEN)
     for readonly in (False, True):
         with pytest.raises(StoreBusy, match="rewriting"):
-            Store.open(store.path, readonly=readonly)
+            LocalStore.open(store.path, readonly=readonly)
     other.release(locks.OPEN)
-    Store.open(store.path).close()
+    LocalStore.open(store.path).close()
 
 
 def test_maintenance_elsewhere_is_respected(store, other):
     assert other.take(locks.MAINTENANCE)
-    assert not store.take_maintenance()
+    assert not store.hold_maintenance()
     other.release(locks.MAINTENANCE)
-    assert store.take_maintenance()
+    assert store.hold_maintenance()
     store.release_maintenance()

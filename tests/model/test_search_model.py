@@ -20,7 +20,7 @@ from ctxmem.options import Options
 from ctxmem.search import facets, forward, ranking
 from ctxmem.search.query import parse
 from ctxmem.segment import Record
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from ctxmem.tables import changes, frames, marks
 
 _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).parent.parent / "oracle.py")
@@ -85,7 +85,7 @@ class Rig:
         self.open()
 
     def open(self):
-        self.store = Store.open(self.path, durability="unsafe")
+        self.store = LocalStore.open(self.path, durability="unsafe")
         self.codec = Codec({}.get)
         self.index = Index(self.store, OPTIONS, self.codec, self.read)
 

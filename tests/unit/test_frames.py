@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ctxmem import codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from ctxmem.tables import frames
 
 coder = codec.Codec({}.get)
@@ -31,7 +31,7 @@ def test_every_record_is_in_one_frame_of_consecutive_ids(spec):
 
 
 def test_a_frame_is_found_by_any_of_its_ids(tmp_path):
-    store = Store.open(tmp_path / "s", durability="unsafe")
+    store = LocalStore.open(tmp_path / "s", durability="unsafe")
     pairs = [(n, b"%d" % n * 2000) for n in [*range(3, 9), *range(20, 25)]]
     with store.batch() as batch:
         for key, value in frames.pack(pairs, coder):

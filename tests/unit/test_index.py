@@ -13,7 +13,7 @@ from ctxmem.options import Options
 from ctxmem.search import forward
 from ctxmem.search.query import parse
 from ctxmem.segment import Record
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from ctxmem.tables import changes, frames, marks
 
 OPTIONS = Options(block_segments=256, tail_segments=8, merge_factor=4)
@@ -25,7 +25,7 @@ class Rig:
         self.open()
 
     def open(self):
-        self.store = Store.open(self.path, durability="unsafe")
+        self.store = LocalStore.open(self.path, durability="unsafe")
         self.codec = Codec({}.get)
         self.index = self.another()
 

@@ -12,7 +12,7 @@ from ctxmem.search.forward import decode, encode, of_record
 from ctxmem.search.runs import TABLES, Run, RunView
 from ctxmem.search.tail import Tail
 from ctxmem.segment import Record
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 
 WORDS = [f"word{number}" for number in range(60)] + ["login", "logic", "red"]
 
@@ -35,7 +35,7 @@ def records(n, seed=1):
 
 @pytest.fixture
 def store(tmp_path):
-    opened = Store.open(tmp_path / "store", durability="unsafe")
+    opened = LocalStore.open(tmp_path / "store", durability="unsafe")
     yield opened
     opened.close()
 

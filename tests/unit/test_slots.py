@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from ctxmem.store.locks import FIRST_SLOT, LockFile
 from ctxmem.tables import changes, leases, marks, names, slots
 from ctxmem.tables.slots import Slot
@@ -12,7 +12,7 @@ from ctxmem.tables.slots import Slot
 
 @pytest.fixture
 def store(tmp_path):
-    opened = Store.open(tmp_path / "s", durability="unsafe")
+    opened = LocalStore.open(tmp_path / "s", durability="unsafe")
     yield opened
     with opened.snapshot() as snapshot:
         assert slots.check(snapshot) == []
@@ -71,7 +71,7 @@ def test_ids_that_no_commit_covered_are_given_again(store):
 
 def test_two_writers_fill_blocks_of_their_own(store, others):
     first = Slot.claim(store, 4)
-    store.locks.release(FIRST_SLOT)
+    store.release_slot(0)
     assert others.take(FIRST_SLOT)
     second = Slot.claim(store, 4)
 
@@ -94,7 +94,8 @@ def test_seventeen_writers_are_one_too_many(store, others):
 
 def test_a_writer_that_was_taken_over_is_fenced(store):
     slot = Slot.claim(store, 8)
-    heir = Slot.claim(store, 8)  # as if the lock had been lost
+    store.release_slot(slot.number)  # as if the lock had been lost
+    heir = Slot.claim(store, 8)
     take(slot, 1)
 
     with pytest.raises(WriterFenced):
@@ -141,24 +142,22 @@ def test_a_lease_is_for_one_living_owner(store):
     slot = Slot.claim(store, 4)
     store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))
     store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))  # again is nothing
-    store.locks.release(FIRST_SLOT)
+    store.release_slot(0)
     holder = LockFile(store.path / "lock", writable=True)
     assert holder.take(FIRST_SLOT)
     other = Slot.claim(store, 4)
 
-    def is_held(number):
-        return store.locks.is_held_elsewhere(FIRST_SLOT + number)
-
     with pytest.raises(ContextBusy, match="session 7") as caught:
-        store.write(lambda batch: leases.acquire(batch, other, 7, is_held))
+        store.write(lambda batch: leases.acquire(batch, other, 7, store.is_slot_alive))
     assert caught.value.pid
     holder.close()  # the owner dies
-    store.write(lambda batch: leases.acquire(batch, other, 7, is_held))
+    store.write(lambda batch: leases.acquire(batch, other, 7, store.is_slot_alive))
 
 
 def test_a_lease_of_an_earlier_epoch_is_dead(store):
     slot = Slot.claim(store, 4)
     store.write(lambda batch: leases.acquire(batch, slot, 7, lambda _: True))
+    store.release_slot(slot.number)
     heir = Slot.claim(store, 4)
 
     store.write(lambda batch: leases.acquire(batch, heir, 7, lambda _: True))

@@ -19,13 +19,14 @@ from ctxmem.errors import (
     StoreForked,
     StoreReadonly,
 )
-from ctxmem.store import TABLES, Store
+from ctxmem.store import TABLES
+from ctxmem.store.localstore import LocalStore
 from ctxmem.store.tables import UNCHECKED
 
 
 @pytest.fixture
 def store(tmp_path):
-    opened = Store.open(tmp_path / "s", durability="unsafe")
+    opened = LocalStore.open(tmp_path / "s", durability="unsafe")
     yield opened
     opened.close()
 
@@ -56,16 +57,16 @@ def test_files_are_for_their_owner_alone(tmp_path, store):
 
 def test_an_empty_directory_becomes_a_store(tmp_path):
     (tmp_path / "s").mkdir()
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
 
     assert "ctxmem.store" in names(tmp_path / "s")
 
 
 def test_what_was_written_is_there_after_reopening(tmp_path):
-    with_value = Store.open(tmp_path / "s")
+    with_value = LocalStore.open(tmp_path / "s")
     put(with_value)
     with_value.close()
-    again = Store.open(tmp_path / "s")
+    again = LocalStore.open(tmp_path / "s")
 
     assert read(again) == b"v"
     again.close()
@@ -76,7 +77,7 @@ def test_a_directory_of_something_else_is_refused_and_not_changed(tmp_path):
 
     for readonly in (False, True):
         with pytest.raises(NotAStore, match="directory of its own"):
-            Store.open(tmp_path, readonly=readonly)
+            LocalStore.open(tmp_path, readonly=readonly)
     assert names(tmp_path) == ["notes.txt"]
 
 
@@ -84,45 +85,45 @@ def test_a_file_is_refused(tmp_path):
     (tmp_path / "f").write_text("mine")
 
     with pytest.raises(NotAStore):
-        Store.open(tmp_path / "f")
+        LocalStore.open(tmp_path / "f")
 
 
 def test_nothing_to_read_is_refused_and_not_made(tmp_path):
     with pytest.raises(NotAStore, match="readonly"):
-        Store.open(tmp_path / "s", readonly=True)
+        LocalStore.open(tmp_path / "s", readonly=True)
     assert names(tmp_path) == []
 
 
 def test_a_marker_of_something_else_is_refused(tmp_path):
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
     (tmp_path / "s" / "ctxmem.store").write_bytes(b"\xff\xfe hello")
 
     with pytest.raises(NotAStore):
-        Store.open(tmp_path / "s")
+        LocalStore.open(tmp_path / "s")
 
 
 def test_a_newer_format_is_refused(tmp_path):
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
     (tmp_path / "s" / "ctxmem.store").write_text("ctxmem store\nformat 99\nstate ready\n")
 
     with pytest.raises(FormatMismatch, match="newer"):
-        Store.open(tmp_path / "s")
+        LocalStore.open(tmp_path / "s")
 
 
 def test_a_missing_data_file_is_damage_not_a_new_store(tmp_path):
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
     (tmp_path / "s" / "data.mdb").unlink()
 
     for readonly in (False, True):
         with pytest.raises(StoreDamaged):
-            Store.open(tmp_path / "s", readonly=readonly)
+            LocalStore.open(tmp_path / "s", readonly=readonly)
 
 
 def test_a_creation_cut_short_is_begun_again(tmp_path):
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
     (tmp_path / "s" / "ctxmem.store").write_text("ctxmem store\nformat 1\nstate new\n")
     (tmp_path / "s" / "data.mdb").write_bytes(b"half a page")
-    opened = Store.open(tmp_path / "s")
+    opened = LocalStore.open(tmp_path / "s")
     put(opened)
 
     assert read(opened) == b"v"
@@ -134,14 +135,14 @@ def test_twice_in_one_process_is_refused(tmp_path, store):
 
     for path in (tmp_path / "s", tmp_path / "link"):
         with pytest.raises(StoreBusy, match="this process"):
-            Store.open(path)
+            LocalStore.open(path)
 
 
 def test_a_refused_opening_leaves_nothing_held(tmp_path, store):
     with pytest.raises(StoreBusy):
-        Store.open(tmp_path / "s")
+        LocalStore.open(tmp_path / "s")
     store.close()
-    Store.open(tmp_path / "s").close()
+    LocalStore.open(tmp_path / "s").close()
 
 
 # --- reading and writing ---
@@ -227,7 +228,7 @@ def test_run_tables_are_verified_when_asked(store):
 
 
 def test_the_map_grows(tmp_path):
-    opened = Store.open(tmp_path / "s", map_bytes=1, durability="unsafe")
+    opened = LocalStore.open(tmp_path / "s", map_bytes=1, durability="unsafe")
     opened.write(lambda batch: [batch.put("frames", b"%d" % n, os.urandom(1 << 20)) for n in range(80)])
 
     assert opened.stats()["frames_entries"] == 80
@@ -236,7 +237,7 @@ def test_the_map_grows(tmp_path):
 
 
 def test_the_map_does_not_grow_inside_a_snapshot(tmp_path):
-    opened = Store.open(tmp_path / "s", map_bytes=1, durability="unsafe")
+    opened = LocalStore.open(tmp_path / "s", map_bytes=1, durability="unsafe")
     with opened.snapshot(), pytest.raises(StoreError):
         opened.write(lambda batch: [batch.put("frames", b"%d" % n, os.urandom(1 << 20)) for n in range(80)])
     with opened.snapshot() as snapshot:
@@ -259,12 +260,11 @@ def test_many_threads_write_one_after_another(store):
 
 
 def test_maintenance_is_held_once(store):
-    assert store.take_maintenance()
-    with store.maintenance() as is_mine:
-        assert not is_mine
+    assert store.hold_maintenance()
+    assert not store.hold_maintenance()
     store.release_maintenance()
-    with store.maintenance() as is_mine:
-        assert is_mine
+    assert store.hold_maintenance()
+    store.release_maintenance()
 
 
 # --- copies ---
@@ -273,7 +273,7 @@ def test_maintenance_is_held_once(store):
 def test_a_backup_opens_as_a_store(tmp_path, store):
     put(store)
     store.backup(tmp_path / "b")
-    copy = Store.open(tmp_path / "b", readonly=True)
+    copy = LocalStore.open(tmp_path / "b", readonly=True)
 
     assert read(copy) == b"v"
     assert {stat.S_IMODE(entry.stat().st_mode) for entry in (tmp_path / "b").iterdir()} == {0o600}
@@ -328,7 +328,7 @@ def test_closed_is_closed(store):
 def test_readonly_reads_and_refuses_writes(tmp_path, store):
     put(store)
     store.close()
-    reader = Store.open(tmp_path / "s", readonly=True)
+    reader = LocalStore.open(tmp_path / "s", readonly=True)
 
     assert read(reader) == b"v"
     for use in (reader.batch, reader.alone):
@@ -363,7 +363,7 @@ def run(code, *args):
 def test_another_process_reads_and_writes_beside_us(tmp_path, store):
     put(store)
     done = run(
-        "import sys; from ctxmem.store import Store; s = Store.open(sys.argv[1])\n"
+        "import sys; from ctxmem.store.localstore import LocalStore; s = LocalStore.open(sys.argv[1])\n"
         "with s.batch() as b: b.put('log', b'theirs', b.get('log', b'k') + b'2')\n"
         "s.close()",
         tmp_path / "s",
@@ -374,7 +374,7 @@ def test_another_process_reads_and_writes_beside_us(tmp_path, store):
 
 
 def test_a_rewrite_needs_the_store_alone(tmp_path, store):
-    code = "import sys; from ctxmem.store import Store; s = Store.open(sys.argv[1]); print('open', flush=True); input()"
+    code = "import sys; from ctxmem.store.localstore import LocalStore; s = LocalStore.open(sys.argv[1]); print('open', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "s")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:

@@ -5,7 +5,7 @@ import pytest
 import ctxmem
 from ctxmem import codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 from ctxmem.tables import turns
 
 STATE = {"v": 1, "working": {"groups": {"id": bytes(8_000)}}, "last": 7, "hidden": b"", "read": False}
@@ -13,7 +13,7 @@ STATE = {"v": 1, "working": {"groups": {"id": bytes(8_000)}}, "last": 7, "hidden
 
 @pytest.fixture
 def store(tmp_path):
-    with_store = Store.open(tmp_path / "turns.ctxmem")
+    with_store = LocalStore.open(tmp_path / "turns.ctxmem")
     yield with_store
     with_store.close()
 

@@ -1,25 +1,19 @@
-"""One open store: a directory with one LMDB environment, opened once in a process and used by any of its threads.
+"""One open store on this machine: a directory with one LMDB environment, used by any thread of the process.
 
 I1. A directory that is not ours is not changed; a suspect file is not mapped (preflight).
-I2. One write transaction at a time, in this process by a lock and among processes by the lock file: LMDB's own lock
-    knows no time-out and ignores Ctrl-C, so nobody ever waits at it.
-I3. Whoever has the store open holds the byte OPEN; `rewrite` runs only when nobody else does.
-I4. After a fork the child's copy answers with StoreForked and never touches LMDB, whose locks are the parent's.
+I2. Whoever has the store open holds the byte OPEN; `rewrite` runs only when nobody else does.
+I3. After a fork the child's copy answers with StoreForked and never touches LMDB, whose locks are the parent's.
 
 It does not know what the tables hold.
 """
 
 import os
-import shutil
-import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from ctxmem.errors import (
-    BadInput,
     NotAStore,
     StoreBusy,
     StoreClosed,
@@ -30,24 +24,22 @@ from ctxmem.errors import (
     StoreReadonly,
 )
 from ctxmem.options import Durability
-from ctxmem.store import locks, preflight
+from ctxmem.store import copying, locks, preflight
 from ctxmem.store.environment import Environment, is_map_full, translated
+from ctxmem.store.holding import Holdings
+from ctxmem.store.registry import REGISTRY
 from ctxmem.store.tables import TABLES
-from ctxmem.store.transactions import Batch, Snapshot
+from ctxmem.store.transactions import LocalBatch, LocalSnapshot
+from ctxmem.store.writelock import TIMEOUT_S, WriteLock
 
 T = TypeVar("T")
 
-WRITE_TIMEOUT_S = 60.0
 OPEN_TIMEOUT_S = 10.0
-_COPY_BATCH = 8 << 20  # bytes of one transaction of a rewrite
 _READER_CHECK_EVERY = 256  # writes: a killed reader pins old pages until its place is freed
 
-_opened: "weakref.WeakValueDictionary[tuple[int, int], Store]" = weakref.WeakValueDictionary()
-_opened_lock = threading.Lock()
 
-
-class Store:
-    """One open store. Every method is safe from any thread; durability is as `Options.durability` says."""
+class LocalStore:
+    """The `Store` of one directory. Every method is safe from any thread."""
 
     def __init__(self, path: Path, *, readonly: bool, durability: Durability, map_bytes: int) -> None:
         self.path = path
@@ -55,17 +47,16 @@ class Store:
         self._durability: Durability = durability
         self._map_bytes = map_bytes
         self._trouble: type[StoreError] | None = None
-        self._writing = threading.Lock()
-        self._writer = 0  # thread inside a batch
         self._writes = 0
-        self._maintaining = threading.Lock()
-        self.locks: locks.LockFile | None = None
+        self._locks = self._lock_file()
+        self._holdings = None if self._locks is None or readonly else Holdings(self._locks)
+        self._writing = None if self._locks is None or readonly else WriteLock(self._locks, path)
         self._environment = self._prepare()
 
     @staticmethod
     def open(
         path: str | os.PathLike[str], *, readonly: bool = False, durability: Durability = "full", map_bytes: int = 0
-    ) -> "Store":
+    ) -> "LocalStore":
         """Open a store, made where the directory is missing or empty. About 1 ms, whatever it holds.
 
         Raises:
@@ -81,24 +72,25 @@ class Store:
             raise NotAStore(
                 f"{where} does not exist, so there is nothing to read; open it without readonly=True to make it"
             )
-        with translated(where), _opened_lock:
+        with translated(where):
             if not readonly:
                 where.mkdir(mode=0o700, parents=True, exist_ok=True)
-            facts = where.stat()
-            identity = (facts.st_dev, facts.st_ino)
-            if identity in _opened and _opened[identity]._trouble is None:  # noqa: SLF001 - our own class
-                raise StoreBusy(f"{where} is open in this process already; share that object between threads")
-            store = Store(where, readonly=readonly, durability=durability, map_bytes=map_bytes)
-            _opened[identity] = store
-            return store
+            return REGISTRY.open(
+                where, lambda: LocalStore(where, readonly=readonly, durability=durability, map_bytes=map_bytes)
+            )
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
 
     # --- reading and writing ---
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> LocalSnapshot:
         """A short read transaction, for a `with` block; 1 us. May be nested, in a batch too."""
-        return Snapshot(self._environment, self._usable, _nothing)
+        return LocalSnapshot(self._environment, self._usable, _nothing)
 
-    def batch(self) -> Batch:
+    def batch(self) -> LocalBatch:
         """One write transaction, for a `with` block: on disk when the block ends, rolled back by an exception.
 
         Raises:
@@ -106,9 +98,9 @@ class Store:
             StoreBusy: another process or thread wrote for a minute.
             StoreFull: no room; nothing was written. The map has then grown, if it could: a second try may succeed.
         """
-        return Batch(self._environment, self._begin_write, self._end_write)
+        return LocalBatch(self._environment, self._begin_write, self._end_write)
 
-    def write(self, apply: Callable[[Batch], T]) -> T:
+    def write(self, apply: Callable[[LocalBatch], T]) -> T:
         """Run `apply` in a batch; run it again, in a new batch, when the map was too small and could grow."""
         while True:
             grown = self._environment.growths
@@ -131,81 +123,71 @@ class Store:
         self._usable()
         return self._environment.head
 
-    # --- what belongs to one process at a time ---
+    # --- what is held ---
 
-    @contextmanager
-    def maintenance(self) -> Iterator[bool]:
-        """Hold the maintenance lock of the store; the value says whether it was free. Never waits."""
-        taken = self.take_maintenance()
-        try:
-            yield taken
-        finally:
-            if taken:
-                self.release_maintenance()
-
-    def take_maintenance(self) -> bool:
-        """Take the maintenance lock, for whoever seals or merges over several calls; False when it is held."""
+    def hold_slot(self, bound: int) -> int | None:
+        """Hold the lowest free writer slot below `bound`; None when there is none, or for reading."""
         self._usable()
-        if self.locks is None or not self._maintaining.acquire(blocking=False):
-            return False
-        if self.locks.take(locks.MAINTENANCE):
-            return True
-        self._maintaining.release()
-        return False
+        return None if self._holdings is None else self._holdings.hold_slot(bound)
 
-    def release_maintenance(self) -> None:
-        """Give the maintenance lock back."""
-        if self.locks is not None and self._trouble is None:
-            self.locks.release(locks.MAINTENANCE)
-        self._maintaining.release()
+    def release_slot(self, slot: int) -> None:
+        """Give a slot back; nothing happens when it is not held."""
+        if self._holdings is not None and self._trouble is None:
+            self._holdings.release_slot(slot)
+
+    def is_slot_alive(self, slot: int) -> bool:
+        """Whether any open store, this one among them, holds a slot."""
+        return self._locks is not None and (
+            self._locks.is_held_elsewhere(locks.FIRST_SLOT + slot)
+            if self._holdings is None
+            else self._holdings.is_slot_alive(slot)
+        )
+
+    def hold_maintenance(self, block: int | None = None) -> bool:
+        """Hold the maintenance of a block, or of all; whether it was free. Never waits."""
+        self._usable()
+        return self._holdings is not None and self._holdings.hold_maintenance(block)
+
+    def release_maintenance(self, block: int | None = None) -> None:
+        """Give the maintenance of a block, or of all, back."""
+        if self._holdings is not None and self._trouble is None:
+            self._holdings.release_maintenance(block)
 
     # --- the whole store ---
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy into a new or empty directory; appends go on meanwhile. On disk when this returns."""
         self._usable()
-        target = Path(os.fsdecode(path)).absolute()
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise BadInput(f"{target} is not empty; give a backup a directory of its own")
-        with translated(target):
-            target.mkdir(mode=0o700, parents=True, exist_ok=True)
-            preflight.write_marker(target, is_ready=False)
-            descriptor = os.open(target / preflight.DATA, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                self._environment.copy(descriptor)
-            finally:
-                os.close(descriptor)
-            preflight.write_marker(target, is_ready=True)
+        copying.backup(self._environment, Path(os.fsdecode(path)).absolute())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes out for the length of a `with` block (I3).
+        """Keep other processes out for the length of a `with` block (I2).
 
         Raises:
             StoreBusy: another process has the store open.
         """
         self._usable()
         self._refuse_readonly()
-        assert self.locks is not None  # readonly is refused above
-        if not self.locks.take(locks.OPEN):
+        assert self._locks is not None  # readonly is refused above
+        if not self._locks.take(locks.OPEN):
             raise StoreBusy(f"{self.path} is open in another process; close it there, compact needs the store alone")
         try:
             yield
         finally:
-            self.locks.take(locks.OPEN, shared=True)
+            self._locks.take(locks.OPEN, shared=True)
 
     def rewrite(self) -> None:
-        """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
+        """Put a fresh file in place of the old, so that no byte of what was deleted remains; see `copying.rewrite`.
 
-        Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand. For the
-        inside of an `alone` block. A crash leaves the old file or the new one.
+        For the inside of an `alone` block.
 
         Raises:
             StoreBusy: a thread of this process stays inside a transaction.
         """
         self._usable()
         with self._environment.gate.alone(), translated(self.path):
-            self._rewrite()
+            copying.rewrite(self._environment)
 
     @property
     def is_open(self) -> bool:
@@ -229,8 +211,8 @@ class Store:
         with self._environment.gate.alone():
             if self._take_down():
                 self._environment.close()
-                if self.locks is not None:
-                    self.locks.close()
+                if self._locks is not None:
+                    self._locks.close()
 
     # --- inside ---
 
@@ -240,26 +222,28 @@ class Store:
         self._trouble = self._trouble or StoreClosed
         return was_open
 
+    def _lock_file(self) -> locks.LockFile | None:
+        """Open the lock file; None where there is none and the store is only read: nobody could write, or rewrite."""
+        try:
+            return locks.LockFile(self.path / preflight.LOCK, writable=not self.readonly)
+        except OSError:
+            if not self.readonly:
+                raise
+            return None
+
     def _prepare(self) -> Environment:
         """Take the locks, make what is missing, look at the pages, map."""
-        writable = not self.readonly
-        try:
-            self.locks = locks.LockFile(self.path / preflight.LOCK, writable=writable)
-        except OSError:
-            if writable:
-                raise
-            self.locks = None  # readonly and never written by a process that could: nobody to lock out
         try:
             self._lock(locks.OPEN, "rewriting", OPEN_TIMEOUT_S, shared=True)
             return self._map() if self.readonly else self._make_and_map()
         except BaseException:
-            if self.locks is not None:
-                self.locks.close()
+            if self._locks is not None:
+                self._locks.close()
             raise
 
     def _make_and_map(self) -> Environment:
         """Map the file, with the lock of creation in hand so that two processes do not make it at once."""
-        assert self.locks is not None  # opened for writing
+        assert self._locks is not None  # opened for writing
         self._lock(locks.CREATE, "opening", OPEN_TIMEOUT_S)
         try:
             marker = preflight.read_marker(self.path)
@@ -271,7 +255,7 @@ class Store:
             preflight.write_marker(self.path, is_ready=True)
             return environment
         finally:
-            self.locks.release(locks.CREATE)
+            self._locks.release(locks.CREATE)
 
     def _map(self) -> Environment:
         """Look at the pages, then map them. To LMDB, opening the tables is a write transaction: hence the lock."""
@@ -280,14 +264,14 @@ class Store:
         elif self.readonly:
             raise StoreDamaged(f"{self.path / preflight.DATA} is missing; restore the store from a backup")
         if not self.readonly:
-            self._lock(locks.WRITE, "writing", WRITE_TIMEOUT_S)
+            self._lock(locks.WRITE, "writing", TIMEOUT_S)
         try:
             return Environment(
                 self.path, TABLES, readonly=self.readonly, durability=self._durability, map_bytes=self._map_bytes
             )
         finally:
-            if self.locks is not None and not self.readonly:
-                self.locks.release(locks.WRITE)
+            if self._locks is not None and not self.readonly:
+                self._locks.release(locks.WRITE)
 
     def _usable(self) -> None:
         if self._trouble is None:
@@ -298,7 +282,7 @@ class Store:
 
     def _lock(self, byte: int, doing: str, timeout_s: float, *, shared: bool = False) -> None:
         """Take a byte of the lock file, where there is one, or say who is in the way."""
-        if self.locks is not None and not self.locks.wait(byte, shared=shared, timeout_s=timeout_s):
+        if self._locks is not None and not self._locks.wait(byte, shared=shared, timeout_s=timeout_s):
             raise StoreBusy(f"{self.path}: another process has been {doing} it for {timeout_s:.0f} s; try again later")
 
     def _refuse_readonly(self) -> None:
@@ -306,32 +290,25 @@ class Store:
             raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
 
     def _begin_write(self) -> None:
-        """Take both locks of writing (I2), and see that there is room and that no dead reader pins pages."""
+        """Wait for our turn, and see that there is room and that no dead reader pins pages."""
         self._usable()
-        self._refuse_readonly()
-        me = threading.get_ident()
-        if self._writer == me:
-            raise StoreError("a batch inside a batch of the same thread; use the outer one")
-        if not self._writing.acquire(timeout=WRITE_TIMEOUT_S):
-            raise StoreBusy(f"{self.path}: another thread has been writing for {WRITE_TIMEOUT_S:.0f} s; try again")
+        if self._writing is None:
+            raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
+        if not self._environment.has_room():  # ahead of our turn: growing waits for this process's snapshots
+            self._make_room()
+        self._writing.take()
         try:
             self._usable()
             self._writes += 1
             if not self._writes % _READER_CHECK_EVERY:
                 self._environment.check_readers()
-            if not self._environment.has_room():
-                self._make_room()
-            self._lock(locks.WRITE, "writing", WRITE_TIMEOUT_S)
         except BaseException:
             self._writing.release()
             raise
-        self._writer = me
 
     def _end_write(self) -> None:
-        self._writer = 0
-        if self.locks is not None and self._trouble is None:
-            self.locks.release(locks.WRITE)
-        self._writing.release()
+        if self._writing is not None and self._trouble is None:
+            self._writing.release()
 
     def _make_room(self) -> None:
         """Grow the map ahead of need; a transaction that still has room may go on where it cannot."""
@@ -340,34 +317,12 @@ class Store:
         except (StoreBusy, StoreFull):
             return
 
-    def _rewrite(self) -> None:
-        """Copy into a new environment beside the file, put it in place, map it. The caller is alone."""
-        fresh_path = self.path / "rewrite.tmp"
-        shutil.rmtree(fresh_path, ignore_errors=True)
-        fresh_path.mkdir(mode=0o700)
-        fresh = Environment(
-            fresh_path, TABLES, readonly=False, durability="unsafe", map_bytes=self._environment.map_bytes
-        )
-        try:
-            for table in TABLES:
-                self._environment.copy_table(table, fresh, _COPY_BATCH)
-            fresh.sync()
-        finally:
-            fresh.close()
-        self._environment.close()
-        try:
-            (fresh_path / preflight.DATA).replace(self.path / preflight.DATA)
-            preflight.sync_directory(self.path)
-        finally:
-            self._environment.reopen()
-            shutil.rmtree(fresh_path, ignore_errors=True)
-
-    def _forget_after_fork(self) -> None:
-        """Mark this copy as the parent's, and drop our descriptors of the lock file: the parent keeps its own (I4)."""
+    def leave_to_parent(self) -> None:
+        """Mark this copy as the parent's, and drop our descriptors of the lock file: the parent keeps its own (I3)."""
         if self._trouble is None:
             self._trouble = StoreForked
-            if self.locks is not None:
-                self.locks.close()
+            if self._locks is not None:
+                self._locks.close()
             _kept_by_children.append(self._environment)
 
 
@@ -377,14 +332,3 @@ def _nothing() -> None:
 
 # In a child, LMDB's environment must neither be used nor closed: it is kept out of the garbage collector's reach.
 _kept_by_children: list[Environment] = []
-
-
-def _after_fork_in_child() -> None:
-    global _opened_lock  # noqa: PLW0603 - the parent may have held it
-    _opened_lock = threading.Lock()
-    for store in list(_opened.values()):
-        store._forget_after_fork()  # noqa: SLF001 - our own class
-    _opened.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,57 @@
+"""The whole file at once: a copy beside it for a backup, and a fresh one in its place without what was deleted.
+
+It does not know who else has the store open: the caller has seen to that.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from ctxmem.errors import BadInput
+from ctxmem.store import preflight
+from ctxmem.store.environment import Environment, translated
+from ctxmem.store.tables import TABLES
+
+_COPY_BATCH = 8 << 20  # bytes of one transaction of a rewrite
+REWRITE = "rewrite.tmp"
+
+
+def backup(environment: Environment, target: Path) -> None:
+    """Write a consistent copy into a new or empty directory, with its marker. On disk when this returns."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(f"{target} is not empty; give a backup a directory of its own")
+    with translated(target):
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        preflight.write_marker(target, is_ready=False)
+        descriptor = os.open(target / preflight.DATA, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            environment.copy(descriptor)
+        finally:
+            os.close(descriptor)
+        preflight.write_marker(target, is_ready=True)
+
+
+def rewrite(environment: Environment) -> None:
+    """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
+
+    Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand. The caller is
+    alone, in this process and among processes. A crash leaves the old file or the new one.
+    """
+    path = environment.path
+    fresh_path = path / REWRITE
+    shutil.rmtree(fresh_path, ignore_errors=True)
+    fresh_path.mkdir(mode=0o700)
+    fresh = Environment(fresh_path, TABLES, readonly=False, durability="unsafe", map_bytes=environment.map_bytes)
+    try:
+        for table in TABLES:
+            environment.copy_table(table, fresh, _COPY_BATCH)
+        fresh.sync()
+    finally:
+        fresh.close()
+    environment.close()
+    try:
+        (fresh_path / preflight.DATA).replace(path / preflight.DATA)
+        preflight.sync_directory(path)
+    finally:
+        environment.reopen()
+        shutil.rmtree(fresh_path, ignore_errors=True)

@@ -9,14 +9,11 @@ class PlainIndex:
     def __init__(self, store, options, codec):  # noqa: ARG002
         self.store, self.codec = store, codec
         self.read = None
-        self.added = {}
+        self.queued = None
         self.is_sealing = False
 
-    def add(self, segment_id, record):
-        self.added[segment_id] = record
-
-    def forward(self, segment_id):
-        return self.added[segment_id].text.encode("utf-8", "surrogatepass")[:20]
+    def forward(self, segment_id, record):  # noqa: ARG002
+        return record.text.encode("utf-8", "surrogatepass")[:20]
 
     def refresh(self):
         pass

@@ -2,7 +2,8 @@
 
 Invariants:
     I1. All columns of a table have the same length; a row is one index in all of them.
-    I2. `table["name"]` is a view of the rows in use: writing through it writes the table; it is stale after a growth.
+    I2. A growth is one assignment, and a row is there once all its values are: an interrupt leaves no column short.
+    I3. `table["name"]` is a view of the rows in use: writing through it writes the table; it is stale after a growth.
 Does not know what the columns mean.
 """
 
@@ -44,8 +45,7 @@ class Growable:
         """Add one row, its values in the order of the columns, and return its index."""
         row = self._n_rows
         if row == len(self._columns[self._names[0]]):
-            for name, column in self._columns.items():
-                self._columns[name] = np.concatenate([column, np.zeros_like(column)])
+            self._columns = {n: np.concatenate([c, np.zeros_like(c)]) for n, c in self._columns.items()}
         for name, value in zip(self._names, values, strict=True):
             self._columns[name][row] = value
         self._n_rows = row + 1
@@ -61,10 +61,9 @@ class Growable:
 
     def keep(self, rows: Array) -> None:
         """Leave only these rows (a bool mask or indices), in their order."""
-        for name in self._names:
-            kept = self[name][rows]
-            self._columns[name] = np.concatenate([kept, np.zeros(_FIRST_ROWS, kept.dtype)])
-        self._n_rows = len(kept)
+        kept = {name: self[name][rows] for name in self._names}
+        columns = {name: np.concatenate([rows, np.zeros(_FIRST_ROWS, rows.dtype)]) for name, rows in kept.items()}
+        self._columns, self._n_rows = columns, len(kept[self._names[0]])
 
     def pack(self) -> dict[str, bytes]:
         """Give each column as little-endian bytes."""

@@ -4,7 +4,10 @@ Owns the tails, the runs and the forgotten ids as this process knows them: cache
 I1. A question is answered from one snapshot, and from tails, runs and forgotten ids that belong to that snapshot.
 I2. Every segment is in exactly one tail or run.
 I3. Opening reads the manifest, the forward records of the tails and the marks: O(1) in history.
-Thread-safety: any method from any thread; questions go one after another. `read` is called without the lock held.
+I4. A change that an exception cut short (a signal handler's among them) is found by the next question, which drops
+    all caches and reads them again.
+Thread-safety: any method from any thread; questions go one after another. `read` and `queued` are called with the lock
+held and must not ask the index anything: see the order of locks in log/writer.py.
 Does not know: ids' origin, bodies, sessions' names.
 """
 
@@ -32,11 +35,18 @@ from ctxmem.tables import changes, frames, marks
 
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
 Read: TypeAlias = Callable[[Sequence[int]], Sequence[Record]]
+Queued: TypeAlias = Callable[[int], Sequence[tuple[int, Record]]]
 
 
 def _end_key(stop: int | None) -> bytes | None:
     """Return the key before which the ids below `stop` lie, None where there is no end."""
     return None if stop is None or stop >= 1 << 32 else frames.key(stop)
+
+
+def _nothing_queued(after: int) -> Sequence[tuple[int, Record]]:
+    """Stand in for the queue where there is none."""
+    del after
+    return ()
 
 
 def _nothing_to_read(ids: Sequence[int]) -> Sequence[Record]:
@@ -46,16 +56,18 @@ def _nothing_to_read(ids: Sequence[int]) -> Sequence[Record]:
 class Index:
     """The search index of one open store.
 
-    `read(ids)` gives records, for phrases and for `check`; it may be set after the index is made.
+    `read(ids)` gives records, for phrases and for `check`; `queued(after)` gives the segments with a higher id that are
+    appended here and not committed. Both may be set after the index is made.
     """
 
     def __init__(self, store: Store, options: Options, codec: Codec, read: Read = _nothing_to_read) -> None:
         self.read = read
+        self.queued: Queued = _nothing_queued
         self._store = store
         self._options = options
         self._codec = codec
         self._lock = threading.RLock()
-        self._pending: dict[int, Record] = {}  # added here, not analysed yet
+        self._queued_up_to = -1  # of the queue, what is not above this is in a tail
         self._tails: dict[int, Tail] = {}  # by block
         self._runs: list[Run] = []
         self._forgotten: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
@@ -63,39 +75,37 @@ class Index:
         self._caches: dict[int, RunCache] = {}  # by serial
         self._snapshot_number = -1
         self._change = -1
+        self._is_torn = False  # a change of the above was begun and not ended (I4)
         self._job: Iterator[None] | None = None
         self.refresh()
 
     # --- what is new ---
 
-    def add(self, segment_id: int, record: Record) -> None:
-        """Take a segment that is appended here and not committed yet; the next search analyses and finds it: 0.3 us."""
+    def forward(self, segment_id: int, record: Record) -> bytes:
+        """Return the forward record of a segment that is queued, for its commit; its tail holds it from now on."""
         with self._lock:
-            self._pending[segment_id] = record
-
-    def forward(self, segment_id: int) -> bytes:
-        """Return the forward record of a segment that was added and is not sealed, for its commit.
-
-        Raises:
-            KeyError: it was never added, or it is sealed.
-        """
-        with self._lock:
-            record = self._pending.pop(segment_id, None)
+            if self._is_torn:
+                self.refresh()
             tail = self._tail_of(segment_id)
-            if record is not None:
+            if segment_id not in tail:
+                self._is_torn = True
                 tail.add(segment_id, forward.of_record(record))
+                self._is_torn = False
             return forward.encode(tail.forward(segment_id))
 
     def refresh(self) -> None:
         """Apply what was committed since, by any process: appends, seals, merges, forgets; 1 us where nothing was."""
         with self._lock:
-            if self._store.head != self._snapshot_number:
+            if self._is_torn or self._store.head != self._snapshot_number:
                 with self._store.snapshot() as snapshot:
                     self._apply(snapshot)
 
     def _apply(self, snapshot: Snapshot) -> None:
+        if self._is_torn:
+            self._forget()
         if snapshot.number == self._snapshot_number:
             return
+        self._is_torn = True
         found = None if self._change < 0 else changes.since(snapshot, self._change)
         if found is None:
             self._load_runs(snapshot)
@@ -115,6 +125,12 @@ class Index:
                 self._gone.clear()
             self._change = found[1]
         self._snapshot_number = snapshot.number
+        self._is_torn = False
+
+    def _forget(self) -> None:
+        """Drop what is known of the store and of the queue, so that the next `_apply` reads it anew (I4)."""
+        self._tails, self._runs, self._gone, self._caches = {}, [], {}, {}
+        self._snapshot_number = self._change = self._queued_up_to = -1
 
     def _load_runs(self, snapshot: Snapshot) -> None:
         self._runs = manifest.load(snapshot)
@@ -134,7 +150,7 @@ class Index:
         for key, value in snapshot.scan("forward", frames.key(first), _end_key(stop)):
             segment_id = frames.segment_id_of(key)
             tail = self._tail_of(segment_id)
-            if segment_id >= tail.first and segment_id not in tail and segment_id not in self._pending:
+            if segment_id >= tail.first and segment_id not in tail:
                 tail.add(segment_id, forward.decode(value))
 
     def _sealed_stop(self, block: int) -> int:
@@ -149,10 +165,23 @@ class Index:
             tail = self._tails[block] = Tail(self._sealed_stop(block))
         return tail
 
-    def _analyse_pending(self) -> None:
-        for segment_id, record in self._pending.items():
-            self._tail_of(segment_id).add(segment_id, forward.of_record(record))
-        self._pending.clear()
+    def _waiting(self) -> list[tuple[int, Record]]:
+        """Return what is queued and in no tail or run: what was just committed may still be queued."""
+        found = []
+        for segment_id, record in self.queued(self._queued_up_to):
+            tail = self._tail_of(segment_id)
+            if segment_id >= tail.first and segment_id not in tail:
+                found.append((segment_id, record))
+        return found
+
+    def _take_queued(self) -> None:
+        """Analyse what is queued, so that a search finds it."""
+        for segment_id, record in self._waiting():
+            made = forward.of_record(record)
+            self._is_torn = True
+            self._tail_of(segment_id).add(segment_id, made)
+            self._queued_up_to = segment_id
+            self._is_torn = False
 
     # --- questions ---
 
@@ -192,14 +221,14 @@ class Index:
                 if part.n and part.first + part.span > after + 1:
                     ids = part.sessions().of(session).astype(np.int64) + part.first
                     found += ids[ids > after].tolist()
-            found += [i for i, record in self._pending.items() if record.session == session and i > after]
+            found += [i for i, record in self._waiting() if record.session == session and i > after]
         return sorted(found)
 
     def unsearched_ids(self, after: int) -> list[int]:
         """Return the ids above `after` of the segments that are never a hit. O(parts + ids)."""
         with self._lock, self._store.snapshot() as snapshot:
             self._apply(snapshot)
-            self._analyse_pending()
+            self._take_queued()
             sets = [(part.first, part.unsearched()) for part in self._parts(snapshot)]
             return [at + i for at, s in sets if s is not None for i in offsets_of(s).tolist() if at + i > after]
 
@@ -212,7 +241,7 @@ class Index:
     def _scopes(self, snapshot: Snapshot, conditions: Filter) -> list[Scope]:
         """Return every part as this snapshot has it (I1), in order of first id."""
         self._apply(snapshot)
-        self._analyse_pending()
+        self._take_queued()
         if not len(self._forgotten):
             return [Scope(part, NONE, conditions) for part in self._parts(snapshot)]
         scopes = []
@@ -239,12 +268,8 @@ class Index:
         return gone
 
     def _texts(self, ids: Sequence[int]) -> list[str]:
-        """Read texts with the lock open: whoever reads them may hold a lock of its own and wait for ours."""
-        self._lock.release()
-        try:
-            return [record.text for record in self.read(ids)]
-        finally:
-            self._lock.acquire()
+        """Read texts, the lock in hand: the parts must not change in the midst of a question (I1)."""
+        return [record.text for record in self.read(ids)]
 
     # --- maintenance: the caller holds the store's maintenance lock ---
 
@@ -353,7 +378,7 @@ class Index:
             return {
                 "runs": len(self._runs),
                 "sealed_segments": sum(run.n for run in self._runs),
-                "tail_segments": sum(tail.n for tail in self._tails.values()) + len(self._pending),
+                "tail_segments": sum(tail.n for tail in self._tails.values()) + len(self._waiting()),
                 "forgotten_segments": len(self._forgotten),
                 "run_bytes": sum(run.n_bytes for run in self._runs),
             }
@@ -363,5 +388,4 @@ class Index:
         with self._lock:
             self._job = None
             self._tails.clear()
-            self._pending.clear()
             self._runs = []

@@ -1,13 +1,11 @@
-"""The hot tier: packed records in memory, those not yet on disk and the most recently used of those that are.
+"""The hot tier: packed records that are on disk and were used lately, in memory.
 
 Owns cachetools.
 
-I1. A value is held or kept, never both. Held: not on disk yet, it does not leave. Kept: on disk, the least recently
-    used goes first.
-I2. A held value becomes a kept one by `settle`, which its owner calls after the commit: spill, then drop.
-I3. Kept values and what an entry costs beside them stay within `limit_bytes`; one larger than that is not kept.
+I1. It is a cache: what is in it is on disk too, and all of it may be dropped at any time.
+I2. Values and what an entry costs beside them stay within `limit_bytes`; one larger than that is not kept.
 
-It does not know records or the store.
+It does not know records or the store. What is not on disk yet waits in the queue (`pending`), not here.
 """
 
 import threading
@@ -27,92 +25,65 @@ class Hot:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._kept: LRUCache[int, bytes] = LRUCache(max(limit_bytes, 1), getsizeof=_cost)
-        self._held: dict[int, bytes] = {}
-        self._held_bytes = 0
+        self._kept = self._empty()
         self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
 
-    def hold(self, segment_id: int, packed: bytes) -> None:
-        """Keep a value that is not on disk yet, whatever its size."""
+    def keep(self, values: Iterable[tuple[int, bytes]]) -> None:
+        """Keep values, each just now used; the least recently used ones make room."""
         with self._lock:
-            assert segment_id not in self._held  # an id is given once
-            self._held[segment_id] = packed
-            self._held_bytes += _cost(packed)
-
-    def settle(self, segment_ids: Iterable[int]) -> None:
-        """Note that held values are on disk now (I2); no disk access here."""
-        with self._lock:
-            for segment_id in segment_ids:
-                packed = self._held.pop(segment_id)
-                self._held_bytes -= _cost(packed)
-                self._keep(segment_id, packed)
-
-    def promote(self, segment_id: int, packed: bytes) -> None:
-        """Keep a value that was read from disk."""
-        with self._lock:
-            if segment_id not in self._held:
-                self._keep(segment_id, packed)
+            try:
+                for segment_id, packed in values:
+                    # Popped first: overwriting with a larger value may evict that very key (cachetools 7 and 8).
+                    self._kept.pop(segment_id, None)
+                    if _cost(packed) <= self._limit_bytes:
+                        self._kept[segment_id] = packed
+            except BaseException:
+                self._kept = self._empty()  # its dictionaries may disagree after an interrupt (I1)
+                raise
 
     def get(self, segment_id: int) -> bytes | None:
-        """The value, used just now; None when it is not hot."""
+        """Return the value, used just now; None when it is not hot."""
         with self._lock:
-            packed = self._held.get(segment_id)
-            if packed is None:
-                try:
-                    packed = self._kept[segment_id]
-                except KeyError:
-                    self._misses += 1
-                    return None
+            try:
+                packed = self._kept[segment_id]
+            except KeyError:
+                self._misses += 1
+                return None
             self._hits += 1
             return packed
 
     def get_many(self, segment_ids: Iterable[int]) -> list[bytes | None]:
-        """As `get`, for many: one lock."""
-        held, kept = self._held, self._kept
-        found: list[bytes | None] = []
+        """Do as `get`, for many: one lock."""
         with self._lock:
-            for segment_id in segment_ids:
-                packed = held.get(segment_id)
-                if packed is None and segment_id in kept:
-                    packed = kept[segment_id]
-                found.append(packed)
+            kept = self._kept
+            found = [kept.get(segment_id) for segment_id in segment_ids]
             self._misses += found.count(None)
             self._hits += len(found) - found.count(None)
         return found
 
     def clear(self) -> None:
-        """Let all kept values go."""
+        """Let all values go."""
         with self._lock:
-            self._kept.clear()
+            self._kept = self._empty()
 
     def stats(self) -> dict[str, int]:
-        """Bytes, entries, hits and misses."""
+        """Return bytes, entries, hits and misses."""
         with self._lock:
             return {
                 "hot_bytes": int(self._kept.currsize),
                 "hot_entries": len(self._kept),
-                "held_bytes": self._held_bytes,
-                "held_entries": len(self._held),
                 "hot_hits": self._hits,
                 "hot_misses": self._misses,
             }
 
     def check(self) -> list[str]:
-        """What breaks an invariant; empty when nothing does."""
+        """Return what breaks an invariant; empty when nothing does."""
         with self._lock:
-            found = []
-            if both := self._held.keys() & self._kept.keys():
-                found.append(f"I1: {sorted(both)[:5]} are both held and kept")
-            if self._held_bytes != sum(map(_cost, self._held.values())):
-                found.append("I1: held bytes do not add up")
             if self._kept.currsize > self._limit_bytes or self._kept.currsize != sum(map(_cost, self._kept.values())):
-                found.append("I3: kept bytes exceed the limit or do not add up")
-            return found
+                return ["I2: kept bytes exceed the limit or do not add up"]
+            return []
 
-    def _keep(self, segment_id: int, packed: bytes) -> None:
-        # Popped first: overwriting with a larger value may evict that very key (measured, cachetools 7 and 8).
-        self._kept.pop(segment_id, None)
-        if _cost(packed) <= self._limit_bytes:
-            self._kept[segment_id] = packed
+    def _empty(self) -> "LRUCache[int, bytes]":
+        return LRUCache(max(self._limit_bytes, 1), getsizeof=_cost)

@@ -25,6 +25,7 @@ from ctxmem.log.committer import Committer
 from ctxmem.log.hot import Hot
 from ctxmem.log.lease import Lease
 from ctxmem.log.maintenance import Trainer, Upkeep
+from ctxmem.log.pending import PendingQueue
 from ctxmem.log.reader import Reader
 from ctxmem.log.sessions import Sessions
 from ctxmem.log.writer import Write, Writer
@@ -46,12 +47,14 @@ class Log:
         self._store = store
         self.options = options
         self._hot = Hot(options.hot_bytes)
-        self._reader = Reader(store, self._hot)
+        queue = PendingQueue()
+        self._reader = Reader(store, queue, self._hot)
         self._reader.refresh()
         self.index = index_of(store, options, self._reader.codec)
         self.index.read = self._reader.get_many
+        self.index.queued = queue.after
         self._trainer = Trainer(store, self.is_forgotten)
-        self._writer = Writer(store, self._hot, self._reader, self.index, self._trainer, options.block_segments)
+        self._writer = Writer(store, queue, self._hot, self._reader, self.index, self._trainer, options.block_segments)
         self._upkeep = Upkeep(store, self.index.steps)
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
         self._closing = threading.Lock()

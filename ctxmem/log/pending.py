@@ -1,13 +1,13 @@
-"""The queue of appended records that no commit has covered yet, with the keys that name them.
+"""The queue of appended records that no commit has covered yet: the only place that says what they are.
 
-I1. Ids rise along the queue. A record leaves it from the front, and only when it is on disk.
-I2. A key is here exactly while its record is.
+I1. Ids rise along the queue. A record leaves it when it is on disk.
+I2. A record is queued by one operation on one dictionary, so an exception raised anywhere (a signal handler's among
+    them) leaves it queued whole or not at all. Whoever needs to know what waits asks here and keeps no copy.
+I3. A key is found exactly while its record is queued.
 
-Not thread-safe: the log calls it under its lock.
+Thread-safety: `push`, `settle` and `by_key` need a lock, the writer's; the other methods each read once and need none.
 """
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ctxmem.segment import Record
@@ -30,44 +30,54 @@ class PendingQueue:
     """Appended records in the order of their ids."""
 
     def __init__(self) -> None:
-        self._items: deque[Pending] = deque()
-        self._by_id: dict[int, Pending] = {}
-        self._by_key: dict[bytes, Pending] = {}
+        self._items: dict[int, Pending] = {}
+        self._by_key: dict[bytes, Pending] = {}  # may hold more than `_items`, after an interrupt: see `by_key`
         self.packed_bytes = 0
 
     def push(self, item: Pending) -> None:
         """Add at the end; O(1)."""
-        self._items.append(item)
-        self._by_id[item.segment_id] = item
         if item.key is not None:
             self._by_key[item.key] = item
+        self._items[item.segment_id] = item  # I2: from here on it is queued
         self.packed_bytes += len(item.packed)
 
     def settle(self, items: list[Pending]) -> None:
-        """Take items from the front: they are on disk now (I1)."""
+        """Take items out: they are on disk now (I1). Interrupted, it leaves some of them for the next call."""
         for item in items:
-            first = self._items.popleft()
-            assert first is item  # I1
-            del self._by_id[item.segment_id]
+            self._items.pop(item.segment_id, None)
             if item.key is not None:
-                del self._by_key[item.key]
+                self._by_key.pop(item.key, None)
             self.packed_bytes -= len(item.packed)
+        if not self._items:  # also drops what an interrupt left, and the holes that a dictionary keeps at its front
+            self._items, self._by_key, self.packed_bytes = {}, {}, 0
 
     def by_key(self, key: bytes) -> Pending | None:
-        """The record that a key names, while it waits."""
-        return self._by_key.get(key)
+        """Return the record that a key names, while it waits."""
+        item = self._by_key.get(key)
+        return item if item is not None and item.segment_id in self._items else None
 
     def by_id(self, segment_id: int) -> Pending | None:
-        """A record while it waits."""
-        return self._by_id.get(segment_id)
+        """Return a record while it waits."""
+        return self._items.get(segment_id)
+
+    def first(self, most: int | None = None) -> list[Pending]:
+        """Return the records that have waited longest, all by default."""
+        return list(self._items.values())[:most]
+
+    def after(self, segment_id: int) -> list[tuple[int, Record]]:
+        """Return the records with a higher id, ascending."""
+        found: list[tuple[int, Record]] = []
+        for item in reversed(list(self._items.values())):
+            if item.segment_id <= segment_id:
+                break
+            found.append((item.segment_id, item.record))
+        return found[::-1]
 
     @property
     def first_id(self) -> int | None:
         """The id that has waited longest."""
-        return self._items[0].segment_id if self._items else None
-
-    def __iter__(self) -> Iterator[Pending]:
-        return iter(self._items)
+        items = self.first(1)
+        return items[0].segment_id if items else None
 
     def __len__(self) -> int:
         return len(self._items)

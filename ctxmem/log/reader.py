@@ -12,6 +12,7 @@ from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, SegmentNotFound, StoreDamaged
 from ctxmem.log.hot import Hot
+from ctxmem.log.pending import PendingQueue
 from ctxmem.segment import Call, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, frames, marks
@@ -29,8 +30,9 @@ def redacted(record: Record) -> Record:
 class Reader:
     """Records by id over one store. Safe from any thread."""
 
-    def __init__(self, store: Store, hot: Hot) -> None:
+    def __init__(self, store: Store, queue: PendingQueue, hot: Hot) -> None:
         self._store = store
+        self._queue = queue
         self._hot = hot
         self.codec = Codec(self._dictionary)
         self.marks = marks.Marks(store.snapshot)
@@ -62,7 +64,8 @@ class Reader:
             CorruptSegment: its stored bytes fail their checksum.
         """
         self.refresh()
-        packed = self._hot.get(segment_id)
+        waiting = self._queue.by_id(segment_id)
+        packed = self._hot.get(segment_id) if waiting is None else waiting.packed
         if packed is None:
             with self._store.snapshot() as snapshot:
                 packed = self._read(snapshot, segment_id, {})
@@ -80,7 +83,7 @@ class Reader:
         """As `get_many`, one after the other: who lets go of each keeps the garbage collector from waking up."""
         self.refresh()
         wanted = list(segment_ids)
-        found = self._hot.get_many(wanted)
+        found = self._in_memory(wanted)
         missing = sorted({segment_id for segment_id, packed in zip(wanted, found, strict=True) if packed is None})
         read: dict[int, bytes] = {}
         if missing:
@@ -92,6 +95,14 @@ class Reader:
         for segment_id, packed in zip(wanted, found, strict=True):
             record = self._unpacked(segment_id, read[segment_id] if packed is None else packed)
             yield redacted(record) if segment_id in forgotten else record
+
+    def _in_memory(self, wanted: list[int]) -> list[bytes | None]:
+        """Return what waits or is hot. Asked for in this order: a record leaves the queue only once it is on disk."""
+        if not len(self._queue):
+            return self._hot.get_many(wanted)
+        waiting = [self._queue.by_id(segment_id) for segment_id in wanted]
+        kept = iter(self._hot.get_many(i for i, item in zip(wanted, waiting, strict=True) if item is None))
+        return [next(kept) if item is None else item.packed for item in waiting]
 
     def has(self, mark: bytes, segment_id: int) -> bool:
         """Whether a segment is forgotten, or pinned, as committed."""
@@ -127,7 +138,7 @@ class Reader:
                 packed = opened[segment_id]
         except (CorruptSegment, StoreDamaged) as exc:
             raise CorruptSegment(f"segment {segment_id} is damaged: {exc}", segment_id) from exc
-        self._hot.promote(segment_id, packed)
+        self._hot.keep([(segment_id, packed)])
         return packed
 
     def _apply(self, change: changes.Change) -> None:

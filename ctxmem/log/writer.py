@@ -1,7 +1,8 @@
 """The writing half of the log: ids, the queue, and the one transaction that empties it.
 
 I1. An id is known at append and rises with each; one that a commit has covered is never given again.
-I2. A record is in the queue until it is on disk. Where a commit fails the queue is as it was.
+I2. A record is in the queue until it is on disk. Where a commit fails the queue is as it was; where it is not known
+    whether it failed (a signal handler raised on the way), the claim says at the next commit what is on disk.
 I3. A commit is one transaction: everything queued, the callers' writes, the writer's claim and the change log.
 I4. Locks are taken in this order: commit, store's write lock, queue, index. No caller's code runs under the queue's.
 
@@ -10,7 +11,6 @@ It does not know sessions' names, leases, or when commits happen.
 
 import threading
 from collections.abc import Callable
-from itertools import islice
 from typing import TypeAlias
 
 from ctxmem.errors import KeyConflict
@@ -33,16 +33,26 @@ SOME = 256  # records: 25-50 ms of analysis, compression and puts
 class Writer:
     """Appends and commits for one open log. Safe from any thread."""
 
-    def __init__(self, store: Store, hot: Hot, reader: Reader, index: Index, trainer: Trainer, size: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: PendingQueue,
+        hot: Hot,
+        reader: Reader,
+        index: Index,
+        trainer: Trainer,
+        size: int,
+    ) -> None:
         self._store = store
+        self._queue = queue
         self._hot = hot
         self._reader = reader
         self._index = index
         self._trainer = trainer
         self._size = size  # ids of a block
-        self._queue = PendingQueue()
         self._lock = threading.Lock()  # the queue and the slot's next id
         self.committing = threading.RLock()
+        self._is_unsure = False  # whether the last transaction was committed: it was interrupted
         self.slot: Slot | None = None
 
     @property
@@ -57,13 +67,11 @@ class Writer:
 
     def first_id(self) -> int | None:
         """The id that has waited longest."""
-        with self._lock:
-            return self._queue.first_id
+        return self._queue.first_id
 
     def waiting(self, segment_id: int) -> Record | None:
         """A record while it waits."""
-        with self._lock:
-            item = self._queue.by_id(segment_id)
+        item = self._queue.by_id(segment_id)
         return None if item is None else item.record
 
     def append(self, record: Record, packed: bytes, key: bytes | None, digest: bytes) -> tuple[int, bool]:
@@ -79,9 +87,7 @@ class Writer:
                     return known, False
                 segment_id = None if self.slot is None else self.slot.take_id()
                 if segment_id is not None:
-                    self._hot.hold(segment_id, packed)
                     self._queue.push(Pending(segment_id, record, packed, key, digest))
-                    self._index.add(segment_id, record)
                     return segment_id, True
             self.reserve_ids()
 
@@ -93,21 +99,21 @@ class Writer:
     def commit(self, writes: list[Write], most: int | None = None) -> None:
         """Put what is queued, and run the callers' writes, in one transaction (I3); nothing to do is nothing done."""
         with self.committing:
-            with self._lock:
-                items = list(islice(self._queue, most))
+            items = self._queue.first(most)
             if not items and not writes:
                 return
             for item in items:
                 if item.forward is None:
                     item.stored = self._reader.codec.store(item.packed)
-                    item.forward = self._index.forward(item.segment_id)
-            slot = self.slot
-            spare = self._store.write(lambda batch: _apply(batch, slot, items, writes))
+                    item.forward = self._index.forward(item.segment_id, item.record)
+            slot, is_unsure, self._is_unsure = self.slot, self._is_unsure, True
+            spare = self._store.write(lambda batch: _apply(batch, slot, items, writes, is_unsure=is_unsure))
             with self._lock:
                 self._queue.settle(items)
                 if slot is not None and spare is not None:
                     slot.extended(spare)
-            self._hot.settle([item.segment_id for item in items])
+            self._is_unsure = False
+            self._hot.keep((item.segment_id, item.packed) for item in items)
             for item in items:
                 self._trainer.offer(item.segment_id, item.packed)
 
@@ -156,9 +162,13 @@ class Writer:
         return segment_id
 
 
-def _apply(batch: Batch, slot: Slot | None, items: list[Pending], writes: list[Write]) -> int | None:
+def _apply(
+    batch: Batch, slot: Slot | None, items: list[Pending], writes: list[Write], *, is_unsure: bool
+) -> int | None:
     """Put queued records and run the callers' writes; the block that was reserved on the way, if any."""
     spare = None
+    if is_unsure and slot is not None:  # put again, a record that was sealed meanwhile would stand in two places
+        items = [item for item in items if not slot.is_covered(batch, item.segment_id)]
     if items and slot is not None:
         spare = slot.advance(batch, items[-1].segment_id)
         _put_records(batch, items)

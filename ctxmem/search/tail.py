@@ -158,8 +158,8 @@ class Tail:
         """Yield the terms that begin so, each with the number of segments that hold it, in any order."""
         if len(self._postings) > self._n_listed:  # terms are only ever added, and a dict keeps their order
             new = islice(self._postings, self._n_listed, None)
-            self._listed += b"\0" + b"\0".join(new)
-            self._n_listed = len(self._postings)
+            # Both at once: an interrupt between them would list the new terms twice.
+            self._listed, self._n_listed = self._listed + b"\0" + b"\0".join(new), len(self._postings)
         for term in re.findall(rb"\0(" + re.escape(start) + rb"[^\0]*)", self._listed):
             yield term, len(self._postings[term])
 

@@ -145,6 +145,10 @@ class Slot:
             raise WriterFenced(f"another process took over writer slot {self.number}; open the store again")
         return claim
 
+    def is_covered(self, batch: Batch, segment_id: int) -> bool:
+        """Whether a commit has covered an id that this slot gave: ids rise, and the claim has the next one."""
+        return segment_id < self.verify(batch).next_id
+
     def advance(self, batch: Batch, last_id: int) -> int | None:
         """Note that ids up to `last_id` are used. Reserves a block when the last is half full, and names it."""
         claim = self.verify(batch)

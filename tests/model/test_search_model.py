@@ -88,6 +88,7 @@ class Rig:
         self.store = LocalStore.open(self.path, durability="unsafe")
         self.codec = Codec({}.get)
         self.index = Index(self.store, OPTIONS, self.codec, self.read)
+        self.index.queued = lambda _: [(i, self.records[i]) for i in self.queued]  # the model's ids do not rise
 
     def read(self, ids):
         return [self.records[i] for i in ids]
@@ -95,14 +96,13 @@ class Rig:
     def append(self, segment_id, record):
         self.records[segment_id] = record
         self.queued.append(segment_id)
-        self.index.add(segment_id, record)
 
     def commit(self):
         queued, self.queued = sorted(self.queued), []
         with self.store.batch() as batch:
             for i in queued:
                 batch.put("log", frames.key(i), self.codec.store(codec.pack_record(self.records[i])))
-                batch.put("forward", frames.key(i), self.index.forward(i))
+                batch.put("forward", frames.key(i), self.index.forward(i, self.records[i]))
                 changes.record(batch, "append", [i, i])
 
     def forget(self, segment_id):

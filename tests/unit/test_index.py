@@ -21,13 +21,14 @@ OPTIONS = Options(block_segments=256, tail_segments=8, merge_factor=4)
 
 class Rig:
     def __init__(self, path, options=OPTIONS):
-        self.path, self.options, self.records = path, options, {}
+        self.path, self.options, self.records, self.queued = path, options, {}, []
         self.open()
 
     def open(self):
         self.store = LocalStore.open(self.path, durability="unsafe")
         self.codec = Codec({}.get)
         self.index = self.another()
+        self.index.queued = lambda _: [(i, self.records[i]) for i in self.queued]  # threads' ids here do not rise
 
     def another(self):
         return Index(self.store, self.options, self.codec, lambda ids: [self.records[i] for i in ids])
@@ -43,14 +44,15 @@ class Rig:
     def append(self, segment_id, text, **fields):
         record = Record(fields.pop("session", 1), "note", None, text, 3, fields.pop("at", float(segment_id)), **fields)
         self.records[segment_id] = record
-        self.index.add(segment_id, record)
+        self.queued.append(segment_id)
 
     def commit(self, *ids):
         with self.store.batch() as batch:
             for i in ids:
                 batch.put("log", frames.key(i), self.codec.store(codec.pack_record(self.records[i])))
-                batch.put("forward", frames.key(i), self.index.forward(i))
+                batch.put("forward", frames.key(i), self.index.forward(i, self.records[i]))
             changes.record(batch, "append", [ids[0], ids[-1]])
+        self.queued = [i for i in self.queued if i not in ids]
 
     def fill(self, ids, text="red word{}"):
         for i in ids:

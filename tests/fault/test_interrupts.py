@@ -1,0 +1,258 @@
+"""A signal handler that raises, at every place where the interpreter runs one: nothing is lost, and all goes on.
+
+CPython runs handlers between two instructions of the main thread: after calls, at the start of functions and at the
+back of loops. A trace function marks a signal as pending there without running Python code of its own in between, so
+the handler raises where it would in real life. `CTXMEM_INTERRUPTS=all` sweeps every place; without it, one in several.
+"""
+
+import _thread
+import dis
+import gc
+import os
+import signal
+import sys
+from collections import defaultdict
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+
+import ctxmem
+from ctxmem.options import Options
+from ctxmem.store import locks
+
+SWEEP_ALL = os.environ.get("CTXMEM_INTERRUPTS") == "all"
+SAMPLES = 40  # places of one action in a usual run
+OPTIONS = Options(durability="unsafe", block_segments=64, tail_segments=8, merge_factor=2)
+WATCHED = ("/ctxmem/", "/threading.py", "/contextlib.py", "/cachetools/", "/concurrent/futures/")
+
+
+class Interrupt(KeyboardInterrupt):
+    """What the handler raises."""
+
+
+@cache
+def _checks(code) -> frozenset[int]:
+    """Offsets of the instructions after which the interpreter looks for signals."""
+    return frozenset(i.offset for i in dis.get_instructions(code) if i.opname.startswith(("CALL", "JUMP_BACK")))
+
+
+@cache
+def _is_watched(code) -> bool:
+    return any(part in code.co_filename for part in WATCHED)
+
+
+class Interrupter:
+    """Runs something with a signal pending from the k-th place on; `reached` says whether there was one."""
+
+    def __init__(self):
+        self.place = ""
+        self.reached = False
+        self._left = 0
+        # A C function behind a subscript: between it and the traced code no instruction looks for signals.
+        self._pend = defaultdict(partial(_thread.interrupt_main, signal.SIGUSR1))
+
+    def run(self, action, k: int) -> bool:
+        """Run it, interrupted at place k; True where it ended without the interrupt."""
+        self._left, self.reached, self.place = k, False, ""
+        self._pend.clear()
+        before = signal.signal(signal.SIGUSR1, self._raise)
+        sys.settrace(self._trace)
+        try:
+            action()
+        except Interrupt:
+            return False
+        finally:
+            sys.settrace(None)
+            signal.signal(signal.SIGUSR1, before)
+        return True
+
+    def _raise(self, _, frame):
+        sys.settrace(None)
+        self.place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+        self.reached = True
+        raise Interrupt
+
+    def _trace(self, frame, event, _):
+        if not _is_watched(frame.f_code):
+            return self._trace
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "call" or (event == "opcode" and frame.f_lasti in _checks(frame.f_code)):
+            self._left -= 1
+            if self._left == -1:
+                self._pend[0]
+        return self._trace
+
+
+class Bench:
+    """A store at work, and what was acknowledged of it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.said: dict[int, str] = {}
+        self.keys: dict[str, int] = {}
+        self.gone: set[int] = set()
+        self.n = 0
+        self.other = None
+        self.open()
+        for _ in range(5):
+            self.add()
+
+    def open(self):
+        self.memory = ctxmem.open(self.path, options=OPTIONS)
+        self.memory._log._committer.note = lambda **_: None  # the small thread would make k a race
+        self.context = self.memory.context("s", model="gpt-4.1", window=60_000)
+
+    def text(self):
+        self.n += 1
+        return f"words of number {self.n}"
+
+    # --- what is interrupted ---
+
+    def add(self):
+        text = self.text()
+        self.said[self.memory.add(text).id] = text
+
+    def add_pinned_with_key(self):
+        text = self.text()
+        self.said[self.memory.add(text, key=f"k{self.n}", pinned=True, tags=["t"]).id] = text
+        self.keys[f"k{self.n}"] = max(self.said)
+
+    def append(self):
+        text = self.text()
+        self.said[self.context.append({"role": "user", "content": text}).id] = text
+
+    def result(self):
+        text = self.text()
+        call = {"id": f"c{self.n}", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+        self.context.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        self.said[self.context.result(f"c{self.n}", text).id] = text
+
+    def add_and_flush(self):
+        self.add()
+        self.memory.flush()
+
+    def add_and_search(self):
+        text = self.text()
+        made = self.memory.add(text).id
+        self.said[made] = text
+        found = self.memory.search(f"number {self.n}", limit=3)
+        assert made in {hit.segment.id for hit in found}
+
+    def phrase(self):
+        self.memory.search('"words of number"', limit=3)
+
+    def add_many(self):
+        texts = [self.text() for _ in range(3)]
+        ids = self.memory.add_many({"text": text, "key": text} for text in texts)
+        self.said.update(zip(ids, texts, strict=True))
+
+    def load_blocks(self):
+        from ctxmem import loading
+
+        texts = [self.text() for _ in range(3)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loading, "MANY", 2)
+            patch.setattr(self.memory._log.options.__class__, "load_workers", 0)
+            ids = self.memory.add_many({"text": text, "key": text} for text in texts)
+        self.said.update(zip(ids, texts, strict=True))
+
+    def pin(self):
+        self.add()
+        made = max(self.said)
+        self.memory.pin(made)
+        assert self.memory.get(made).pinned
+
+    def forget(self):
+        self.add()
+        made = max(self.said)
+        self.memory.forget(made)
+        self.gone.add(made)
+
+    def assemble(self):
+        self.append()
+        self.context.assemble()
+
+    def collect(self):
+        self.append()
+        self.context.collect()
+
+    def seal(self):
+        for _ in range(9):
+            self.add()
+        self.memory._log.flush()
+
+    def compact(self):
+        self.add()
+        self.memory.compact()
+
+    def close(self):
+        self.add()
+        self.memory.close()
+        self.open()
+
+    # --- what must hold afterwards ---
+
+    def settle(self):
+        """Go on as a program does that caught the interrupt."""
+        gc.collect()
+        self.memory.close() if self.memory._closed else None
+        if self.memory._closed:
+            self.open()
+        self.gone |= {i for i in self.said if self.memory.get(i).text == "[forgotten]"}
+        self.add()
+        self.append()
+        self.memory.flush()
+        self.context.assemble()
+        assert {i: self.memory.get(i).text for i in self.said if i not in self.gone} == self._kept()
+        newest = max(self.said)
+        assert newest in {hit.segment.id for hit in self.memory.search(f"number {self.n}", limit=5)}
+        for key, made in self.keys.items():
+            assert self.memory.add(self.said[made], key=key, tags=["t"]).id == made or made in self.gone
+        assert self._held_bytes() == []
+
+    def _kept(self):
+        return {i: text for i, text in self.said.items() if i not in self.gone}
+
+    def _held_bytes(self):
+        """The locks that another process would wait for."""
+        other = locks.LockFile(self.path / "lock", writable=True)
+        try:
+            self.memory._log._upkeep.stop()
+            names = {"write": locks.WRITE, "create": locks.CREATE, "maintenance": locks.MAINTENANCE}
+            return [name for name, byte in names.items() if other.is_held_elsewhere(byte)]
+        finally:
+            other.close()
+
+    def check(self):
+        assert self.memory.check() == []
+        self.memory.compact()
+        self.memory.close()
+        self.open()
+        assert {i: self.memory.get(i).text for i in self.said if i not in self.gone} == self._kept()
+        assert self.memory.check() == []
+
+
+ACTIONS = ["add"]
+
+
+def places(bench, action) -> int:
+    """How many places an action has."""
+    interrupter = Interrupter()
+    assert interrupter.run(getattr(bench, action), 1 << 40)
+    return (1 << 40) - interrupter._left
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_interrupt_at_any_place_loses_nothing(tmp_path, action):
+    bench = Bench(tmp_path / "store")
+    n = max(places(bench, action) for _ in range(2))
+    step = 1 if SWEEP_ALL else max(1, n // SAMPLES)
+    interrupter = Interrupter()
+    for k in range(0, n + step, step):
+        interrupter.run(getattr(bench, action), k)
+        try:
+            bench.settle()
+        except BaseException as exc:
+            raise AssertionError(f"after an interrupt of {action} at place {k} of {n}: {interrupter.place}") from exc
+    bench.check()

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from ctxmem.errors import BadInput
-from ctxmem.segment import Facet, Facets
+from ctxmem.segment import MAX_ID, Facet, Facets
 
-MAX_ID = 2**32 - 1
 MAX_KEY_BYTES = 400
 MAX_FACET_BYTES = 256  # of a name or a value: an index key holds both within LMDB's 511
 MAX_FACETS = 64

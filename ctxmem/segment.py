@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 Facet: TypeAlias = str | int
 Facets: TypeAlias = dict[str, Facet | list[Facet]]
 
+MAX_ID = 2**48 - 1  # of a segment: a block of 32 bits and an offset of 16, and exact in JSON, whose numbers are doubles
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

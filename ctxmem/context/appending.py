@@ -13,9 +13,9 @@ from ctxmem.prompt import intake
 from ctxmem.prompt.memorytools import NAMES, sources_of
 from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.providers import Draft, images_of
-from ctxmem.segment import Call, Facets, Record
+from ctxmem.segment import MAX_ID, Call, Facets, Record
 
-_FIRST_UNUSED = 2**32  # above every id of the log
+_FIRST_UNUSED = MAX_ID + 1  # above every id of the log
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ctxmem.prompt import intake, memorytools
 from ctxmem.prompt.memorytools import PAGE_TOKENS, QUOTED, SEARCH, whole
 from ctxmem.prompt.quotes import page, stretch, words_of
 from ctxmem.prompt.recall import EXCERPT_CHARS, compose, escaped, heading, plain_query, quoted
-from ctxmem.segment import Record
+from ctxmem.segment import MAX_ID, Record
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
@@ -150,7 +150,7 @@ def _search(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) ->
 
 
 def _read(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> str:
-    asked = whole(arguments, "id", None, 0, 2**32 - 1)
+    asked = whole(arguments, "id", None, 0, MAX_ID)
     if isinstance(asked, str):
         return asked
     record = in_reach(s, asked, reach)

@@ -29,7 +29,7 @@ from ctxmem.search.query import Query
 from ctxmem.search.runs import Run, RunCache, RunView
 from ctxmem.search.search import Scored
 from ctxmem.search.tail import Tail
-from ctxmem.segment import Problem, Record
+from ctxmem.segment import MAX_ID, Problem, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, frames, marks
 
@@ -40,7 +40,7 @@ Queued: TypeAlias = Callable[[int], Sequence[tuple[int, Record]]]
 
 def _end_key(stop: int | None) -> bytes | None:
     """Return the key before which the ids below `stop` lie, None where there is no end."""
-    return None if stop is None or stop >= 1 << 32 else frames.key(stop)
+    return None if stop is None or stop > MAX_ID else frames.key(stop)
 
 
 def _nothing_queued(after: int) -> Sequence[tuple[int, Record]]:
@@ -70,7 +70,7 @@ class Index:
         self._queued_up_to = -1  # of the queue, what is not above this is in a tail
         self._tails: dict[int, Tail] = {}  # by block
         self._runs: list[Run] = []
-        self._forgotten: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._forgotten: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._gone: dict[int, tuple[Uint16s, Sessions | None]] = {}  # by serial: what is forgotten in a run
         self._caches: dict[int, RunCache] = {}  # by serial
         self._snapshot_number = -1
@@ -258,7 +258,7 @@ class Index:
         known = self._gone.get(part.run.serial) if isinstance(part, RunView) else None
         if known is not None:
             return known
-        offsets = (self._forgotten[low:high].astype(np.int64) - part.first).astype(np.uint16)
+        offsets = (self._forgotten[low:high] - part.first).astype(np.uint16)
         present = part.present()
         if present is not None:
             offsets = offsets[contains(present, offsets)]
@@ -337,7 +337,7 @@ class Index:
     def _rewrite(self, run: Run) -> Iterator[None]:
         return merging.merge(self._store, [run], self._forgotten_between(run.first, run.stop), "purge")
 
-    def _forgotten_between(self, first: int, stop: int) -> npt.NDArray[np.uint32]:
+    def _forgotten_between(self, first: int, stop: int) -> npt.NDArray[np.int64]:
         low, high = self._forgotten.searchsorted([first, stop]).tolist()
         return self._forgotten[low:high]
 

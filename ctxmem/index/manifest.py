@@ -16,14 +16,14 @@ from operator import methodcaller
 
 from ctxmem.search.runs import TABLES, Put, Run
 from ctxmem.store import Batch, Snapshot, Store
-from ctxmem.tables import changes
+from ctxmem.tables import changes, frames
 
 WRITE_BYTES = 128 << 10  # of one maintenance transaction: about 0.5 ms
 SWEPT = 512  # entries deleted in one transaction
 
 _KEY = b"index.state"  # On disk: never rename.
-_RECORD = struct.Struct("<BIIII?")  # version, next serial; of the draft (0: none): serial, first id, stop, is a seal
-_VERSION = 1  # On disk: never renumber.
+_RECORD = struct.Struct("<BIIQQ?")  # version, next serial; of the draft (0: none): serial, first id, stop, is a seal
+_VERSION = 2  # On disk: never renumber.
 _RUBBISH = b"index.rubbish"  # On disk: never rename. Serials whose entries are to be deleted.
 
 
@@ -141,7 +141,7 @@ def sweep(store: Store) -> Iterator[None]:
         serial = draft.serial.to_bytes(4, "big")
         ranges = [(table, serial, _after(serial)) for table in TABLES]
         if draft.is_seal:  # nobody can have read them; those of a merge are live
-            ranges.append(("frames", draft.first.to_bytes(4, "big"), draft.stop.to_bytes(4, "big")))
+            ranges.append(("frames", frames.key(draft.first), frames.key(draft.stop)))
         yield from _delete(store, ranges)
         store.write(partial(_let_go, draft=draft))
         yield

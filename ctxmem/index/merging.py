@@ -57,7 +57,7 @@ class _Merging:
         self._first = runs[0].first
         self._span = runs[-1].stop - self._first
         self._gone = np.zeros(self._span, np.bool_)
-        self._gone[forgotten.astype(np.int64) - self._first] = True
+        self._gone[forgotten - self._first] = True
 
     def entries(self) -> Iterator[Put | None]:
         """Yield the new run's entries in the order of their keys, None where a step may end; sets `run` at the end."""

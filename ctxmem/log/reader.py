@@ -13,7 +13,7 @@ from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, SegmentNotFound, StoreDamaged
 from ctxmem.log.hot import Hot
 from ctxmem.log.pending import PendingQueue
-from ctxmem.segment import Call, Record
+from ctxmem.segment import MAX_ID, Call, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, frames, marks
 from ctxmem.tables.dictionaries import current_dictionary, dictionary_key
@@ -124,7 +124,7 @@ class Reader:
         packed = opened.get(segment_id)
         if packed is not None:
             return packed
-        if not 0 <= segment_id < 1 << 32:
+        if not 0 <= segment_id <= MAX_ID:
             raise SegmentNotFound(f"{segment_id} is not a segment id", segment_id)
         try:
             stored = snapshot.get("log", frames.key(segment_id))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ctxmem.errors import BadInput
+from ctxmem.segment import MAX_ID
 
 SEARCH, READ = "memory_search", "memory_read"
 NAMES = frozenset({SEARCH, READ})
@@ -94,7 +95,7 @@ def whole(arguments: Mapping[str, Any], name: str, default: int | None, low: int
     return value
 
 
-_HEADINGS = re.compile(r"\[#(\d{1,10})\]")  # wherever: quoted text holds none, and a caller may have wrapped ours
+_HEADINGS = re.compile(r"\[#(\d{1,15})\]")  # wherever: quoted text holds none, and a caller may have wrapped ours
 
 
 def sources_of(name: str, arguments: Mapping[str, Any], text: str) -> list[int]:
@@ -104,6 +105,6 @@ def sources_of(name: str, arguments: Mapping[str, Any], text: str) -> list[int]:
     [7, 9]
     """
     if name == READ:
-        asked = whole(arguments, "id", None, 0, 2**32 - 1)
+        asked = whole(arguments, "id", None, 0, MAX_ID)
         return [asked] if isinstance(asked, int) else []
     return list(dict.fromkeys(int(found) for found in _HEADINGS.findall(text)))

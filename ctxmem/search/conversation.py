@@ -23,7 +23,7 @@ _REACH = 2 * relevance.REACH  # the neighbours of neighbours
 _MIDDLE = slice(_REACH - relevance.REACH, _REACH + relevance.REACH + 1)
 _STEPS = np.array([-1, 1, -2, 2])
 _AROUND = np.arange(-_REACH, _REACH + 1)
-_CELL_BITS = 22  # an id and a place in the windows of a pool in one number
+_CELL_BITS = 22  # a spot and a place in the windows of a pool in one number
 _CELL = (1 << _CELL_BITS) - 1
 
 
@@ -38,9 +38,9 @@ class Rows:
 
 
 def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s, whole: Mapping[int, Posting]) -> Rows:
-    """Return the rows for a pool of ascending ids; scopes are in order of their first id.
+    """Return the rows for a pool of ascending spots; scopes are in order of their first id.
 
-    `whole`: those of the ranked terms whose postings of all scopes are at hand as one, over ids.
+    `whole`: those of the ranked terms whose postings of all scopes are at hand as one, over spots.
     """
     windows, sessions = _windows(Spread(scopes, pool))
     _bridge(scopes, windows, sessions)
@@ -52,22 +52,22 @@ def rows(scopes: Sequence[Scope], ranked: Sequence[int], pool: Int64s, whole: Ma
     is_first[0] = found[0] >= 0
     np.not_equal(found[1:], found[:-1], out=is_first[1:])
     is_first &= found >= 0
-    ids = found[is_first]
+    spots = found[is_first]
     row, column = np.divmod(cells[is_first] & _CELL, 2 * relevance.REACH + 1)
     at = row * windows.shape[1] + column + relevance.REACH
     around = windows.ravel().take(_STEPS[:, None] + at)
-    neighbours = ids.searchsorted(around)
-    neighbours[ids.take(neighbours, mode="clip") != around] = -1
-    own = np.zeros((len(ids), len(ranked)), np.uint8)
-    spread = Spread(scopes, ids)
+    neighbours = spots.searchsorted(around)
+    neighbours[spots.take(neighbours, mode="clip") != around] = -1
+    own = np.zeros((len(spots), len(ranked)), np.uint8)
+    spread = Spread(scopes, spots)
     for number, place in enumerate(ranked):
         known = whole.get(place)
-        own[:, number] = spread.impacts(place) if known is None else known.at(ids)
+        own[:, number] = spread.impacts(place) if known is None else known.at(spots)
     return Rows(spread, own, neighbours.T, sessions.take(row))
 
 
 def _windows(pool: Spread) -> tuple[Int64s, Int64s]:
-    """Return the ids around each one of the pool in its session, from -reach to +reach, and its session's number.
+    """Return the spots around each one of the pool in its session, from -reach to +reach, and its session's number.
 
     -1 where the session has none in that part. Segments of session 0, which is none, stand alone.
     """
@@ -83,12 +83,12 @@ def _windows(pool: Spread) -> tuple[Int64s, Int64s]:
     outside = (wanted < low[:, None]) | (wanted >= high[:, None])
     for order, part in ordered:
         wanted[part] = order.take(wanted[part], mode="clip")
-    wanted += (pool.ids - pool.offsets)[:, None]
+    wanted += (pool.spots & -0x10000)[:, None]
     wanted[outside] = -1
     alone = (sessions == 0).nonzero()[0]
     if len(alone):
         wanted[alone] = -1
-        wanted[alone, _REACH] = pool.ids[alone]
+        wanted[alone, _REACH] = pool.spots[alone]
     return wanted, sessions.astype(np.int64)
 
 
@@ -108,13 +108,13 @@ def _bridge(scopes: Sequence[Scope], windows: Int64s, sessions: Int64s) -> None:
     lasts = firsts.copy()
     for number, scope in enumerate(scopes):
         low, high = wanted.searchsorted([scope.part.session_min, scope.part.session_max + 1]).tolist()
-        grouped, first = scope.sessions(), scope.part.first
+        grouped, base = scope.sessions(), scope.base
         if low < high and len(grouped.numbers):
             places = slice(low, high)
             head, end = grouped.ends(wanted[places], _REACH)
-            firsts[number, places] = np.where(head >= 0, head + first, -1)
-            lasts[number, places] = np.where(end >= 0, end + first, -1)
-    here = np.searchsorted([scope.part.first for scope in scopes], windows[rows_cut, _REACH], side="right") - 1
+            firsts[number, places] = np.where(head >= 0, head + base, -1)
+            lasts[number, places] = np.where(end >= 0, end + base, -1)
+    here = windows[rows_cut, _REACH] >> 16
     places = wanted.searchsorted(sessions[rows_cut])
     for row, number, place in zip(rows_cut.tolist(), here.tolist(), places.tolist(), strict=True):
         missing = int(np.count_nonzero(windows[row, :_REACH] < 0))

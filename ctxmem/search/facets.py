@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap
+from pyroaring import BitMap64
 
 from ctxmem.segment import Facet
 
-IdSet: TypeAlias = BitMap
+IdSet: TypeAlias = BitMap64
 OffsetSet: TypeAlias = npt.NDArray[Any]  # I1
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
 
@@ -40,21 +40,21 @@ def dump_ids(ids: Iterable[int]) -> bytes:
     >>> sorted(load_ids(dump_ids([3, 1, 2])))
     [1, 2, 3]
     """
-    found = BitMap(ids)
+    found = BitMap64(ids)
     found.run_optimize()
     return bytes(found.serialize())
 
 
 def load_ids(data: "bytes | memoryview") -> IdSet:
     """Return the set that `dump_ids` wrote."""
-    return BitMap.deserialize(bytes(data))
+    return BitMap64.deserialize(bytes(data))
 
 
 def ids_between(ids: IdSet, first: int, span: int) -> Uint16s:
     """Return the offsets from `first` of the ids in `[first, first + span)`, ascending."""
     if not ids or ids.max() < first or ids.min() >= first + span:
         return np.zeros(0, np.uint16)
-    inside = ids & BitMap(range(first, first + span))
+    inside = ids & BitMap64(range(first, first + span))
     return (np.asarray(inside.to_array(), np.int64) - first).astype(np.uint16)
 
 

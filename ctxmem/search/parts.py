@@ -17,6 +17,7 @@ from ctxmem.search.postings import Posting
 
 Array: TypeAlias = npt.NDArray[Any]
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
+Int64s: TypeAlias = npt.NDArray[np.int64]
 
 NONE: Uint16s = np.zeros(0, np.uint16)
 FEW = 512  # so many segments are looked up in a set where it lies
@@ -110,12 +111,17 @@ class Filter:
 
 
 class Scope:
-    """One part during one search: its postings of the query's terms, and which of its segments may be hits."""
+    """One part during one search: its postings of the query's terms, and which of its segments may be hits.
 
-    __slots__ = ("_chosen", "_is_chosen", "_sessions", "conditions", "forgotten", "part", "postings")
+    `base` is the spot of the part's first id. A spot is the number of a scope and an offset in its part, 16 bits: it
+    stands for an id during a search, sorts as ids do, and fits into one number with a score.
+    """
+
+    __slots__ = ("_chosen", "_is_chosen", "_sessions", "base", "conditions", "forgotten", "part", "postings")
 
     def __init__(self, part: Part, forgotten: Uint16s, conditions: Filter, sessions: Sessions | None = None) -> None:
         self.part = part
+        self.base = 0  # set by `numbered`
         self.forgotten = forgotten  # offsets that are in the part and forgotten
         self.conditions = conditions
         self.postings: list[Posting | None] = []
@@ -127,6 +133,11 @@ class Scope:
     def last_id(self) -> int:
         """The highest id of the part's range."""
         return self.part.first + self.part.span - 1
+
+    @property
+    def last_spot(self) -> int:
+        """The highest spot of the part's range."""
+        return self.base + self.part.span - 1
 
     def chosen(self) -> OffsetSet | None:
         """Return the segments that pass the filter, None for all; computed once."""
@@ -161,3 +172,17 @@ class Scope:
     def count_forgotten(self, posting: Posting | None) -> int:
         """Return how many of the segments that hold a term are forgotten."""
         return 0 if posting is None else int(np.count_nonzero(posting.at(self.forgotten)))
+
+
+def numbered(scopes: Sequence[Scope]) -> Sequence[Scope]:
+    """Give scopes that are in order of their first id their bases, and return them."""
+    for number, scope in enumerate(scopes):
+        scope.base = number << 16
+    return scopes
+
+
+def ids_of(scopes: Sequence[Scope], spots: Int64s) -> Int64s:
+    """Return the ids that spots stand for: int64[n]."""
+    firsts = np.array([scope.part.first for scope in scopes], np.int64)
+    ids: Int64s = firsts.take(spots >> 16) + (spots & 0xFFFF)
+    return ids

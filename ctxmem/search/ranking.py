@@ -2,7 +2,7 @@
 
 Invariants:
 I1. The result is the k best of all matching segments by (score, newest id): pruning drops only what cannot be there.
-I2. A score is the sum over terms of weight x impact, in integers; a key is `score << 32 | id`, so keys sort as hits do.
+I2. A score is the sum over terms of weight x impact, in integers; a key is `score << 32 | spot`: keys sort as hits do.
 
 How: thin terms, of few segments in the whole store, go first: their postings of all parts are summed in one array, and
 only what can still be among the best with the help of the thick terms is looked up in those. What is left is segments
@@ -74,7 +74,7 @@ def rank(scopes: Sequence[Scope], wanted: Wanted, k: int, whole: dict[int, Posti
     visits = [_Visit(scope, wanted, best, places) for scope in scopes]
     visits = sorted((visit for visit in visits if visit.bound), key=lambda visit: visit.order, reverse=True)
     for visit in visits:
-        if visit.bound << 32 | visit.scope.last_id <= best.threshold:
+        if visit.bound << 32 | visit.scope.last_spot <= best.threshold:
             break
         visit.offer(found)
     return best.keys
@@ -87,7 +87,7 @@ def _keys_of_one(scope: Scope, wanted: Wanted, offsets: Array) -> Int64s:
         return np.zeros(0, np.int64)
     held, impacts = posting.among(offsets)
     keys: Int64s = impacts.astype(np.int64) * wanted.weights[wanted.ranked[0]] << 32
-    keys |= held.astype(np.int64) + scope.part.first
+    keys |= held.astype(np.int64) + scope.base
     return keys
 
 
@@ -97,7 +97,7 @@ def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     is_filtered = thin.is_filtered(scopes)
     held = [
         (
-            scope.part.first,
+            scope.base,
             posting if not is_filtered or (chosen := scope.chosen()) is None else _filtered(posting, chosen),
         )
         for scope in scopes
@@ -113,13 +113,13 @@ def _best_of_one(scopes: Sequence[Scope], wanted: Wanted, k: int) -> Int64s:
     places.sort()
     stops = np.cumsum([len(posting.impacts) for _, posting in held])
     edges = [0, *places.searchsorted(stops).tolist()]
-    ids = np.empty(len(places), np.int64)
-    for (first, posting), start, stop, at in zip(held, edges, edges[1:], [0, *stops.tolist()], strict=False):
+    spots = np.empty(len(places), np.int64)
+    for (base, posting), start, stop, at in zip(held, edges, edges[1:], [0, *stops.tolist()], strict=False):
         if start < stop:
             here = places[start:stop] - at
-            ids[start:stop] = here if posting.offsets is None else posting.offsets.take(here)
-            ids[start:stop] += first
-    keys: Int64s = (impacts.take(places).astype(np.int64) * wanted.weights[place] << 32) | ids
+            spots[start:stop] = here if posting.offsets is None else posting.offsets.take(here)
+            spots[start:stop] += base
+    keys: Int64s = (impacts.take(places).astype(np.int64) * wanted.weights[place] << 32) | spots
     keys.sort()
     return keys
 
@@ -174,17 +174,17 @@ def _offer_chosen(
     if len(wanted.ranked) == 1 and not wanted.is_strict:
         best.offer(np.concatenate([_keys_of_one(scope, wanted, offsets) for scope, offsets in left]))
         return
-    ids: Int64s = np.concatenate([offsets.astype(np.int64) + scope.part.first for scope, offsets in left])
-    spread = Spread(scopes, ids)
-    scores = np.zeros(len(ids), np.int64)
+    spots: Int64s = np.concatenate([offsets.astype(np.int64) + scope.base for scope, offsets in left])
+    spread = Spread(scopes, spots)
+    scores = np.zeros(len(spots), np.int64)
     for place, posting in whole.items():
-        scores += posting.at(ids).astype(np.int64) * wanted.weights[place]
+        scores += posting.at(spots).astype(np.int64) * wanted.weights[place]
     for place in thick:
         scores += spread.impacts(place).astype(np.int64) * wanted.weights[place]
     matching = scores > 0
     if wanted.is_strict:
         matching &= spread.admitted(wanted)
-    best.offer(((scores << 32) | ids)[matching])
+    best.offer(((scores << 32) | spots)[matching])
 
 
 def _passing(postings: tuple[Array, Array], chosen: facets.OffsetSet | None) -> tuple[Array, Array]:
@@ -222,13 +222,13 @@ class _Visit:
     @property
     def order(self) -> tuple[int, int]:
         """What parts are visited by: the highest first."""
-        return self.bound, self.scope.last_id
+        return self.bound, self.scope.last_spot
 
     def offer(self, done: Int64s) -> None:
-        """Offer all of the part's segments that may be among the best; `done` are ids that were offered."""
-        first = self.scope.part.first
-        low, high = done.searchsorted([first, first + self.scope.part.span]).tolist()
-        self.done = (done[low:high] - first).astype(np.uint16)
+        """Offer all of the part's segments that may be among the best; `done` are spots that were offered."""
+        base = self.scope.base
+        low, high = done.searchsorted([base, base + self.scope.part.span]).tolist()
+        self.done = done[low:high].astype(np.uint16)
         self.is_late = self.scope.is_mostly_chosen()
         chosen = None if self.is_late else self.scope.chosen()
         if chosen is not None:
@@ -256,7 +256,7 @@ class _Visit:
     def _by_leads(self, chosen: facets.OffsetSet | None) -> None:
         best, rest = self.best, self.bound
         for number, (most, weight, posting) in enumerate(self.leads):
-            if rest << 32 | self.scope.last_id <= best.threshold:
+            if rest << 32 | self.scope.last_spot <= best.threshold:
                 return
             rest -= most
             if len(best.keys) < best.k < posting.n:  # a first threshold from the best by this term
@@ -329,7 +329,7 @@ class _Visit:
         if len(self.done) and len(offsets):
             is_new = ~facets.contains(self.done, offsets)
             offsets, scores = offsets[is_new], scores[is_new]
-        keys = (scores << 32) | (offsets.astype(np.int64) + self.scope.part.first)
+        keys = (scores << 32) | (offsets.astype(np.int64) + self.scope.base)
         kept = (keys > self.best.threshold).nonzero()[0]
         if self.is_late and len(kept):
             kept = kept[self.scope.passing(offsets.take(kept))]

@@ -30,8 +30,8 @@ AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On 
 SMALL_MOST = 128  # postings that are kept of a run between searches
 SMALL_BYTES = 1_024  # a longer list is read where it lies
 
-_VERSION = 1  # On disk: never renumber.
-_RECORD = struct.Struct("<BIIIddIIIIIQ")
+_VERSION = 2  # On disk: never renumber.
+_RECORD = struct.Struct("<BQIIddIIIIIQ")
 
 
 class Reader(Protocol):

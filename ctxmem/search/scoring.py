@@ -1,7 +1,7 @@
 """What a search asks of the terms, and the best segments so far: the words that all ways of ranking share.
 
 Invariants:
-I1. A key is `score << 32 | id`, so keys sort as hits do: by score, then the newest id.
+I1. A key is `score << 32 | spot`, so keys sort as hits do: by score, then the newest id. For spots see `parts.Scope`.
 Does not know: how segments are found.
 """
 
@@ -92,16 +92,16 @@ class Best:
 
 
 class Spread:
-    """Ascending ids, and which stretch of them lies in which part; scopes are in order of their first id."""
+    """Ascending spots, and which stretch of them lies in which part; scopes are numbered."""
 
-    __slots__ = ("ids", "offsets", "stretches")
+    __slots__ = ("offsets", "spots", "stretches")
 
-    def __init__(self, scopes: Sequence[Scope], ids: Int64s) -> None:
-        firsts = np.array([scope.part.first for scope in scopes], np.int64)
-        bounds = np.empty(len(firsts) + 1, np.int64)
-        bounds[:-1], bounds[-1] = ids.searchsorted(firsts), len(ids)
-        self.ids = ids
-        self.offsets = (ids - firsts.repeat(bounds[1:] - bounds[:-1])).astype(np.uint16)  # from their parts' first ids
+    def __init__(self, scopes: Sequence[Scope], spots: Int64s) -> None:
+        bases = np.arange(len(scopes), dtype=np.int64) << 16
+        bounds = np.empty(len(bases) + 1, np.int64)
+        bounds[:-1], bounds[-1] = spots.searchsorted(bases), len(spots)
+        self.spots = spots
+        self.offsets = spots.astype(np.uint16)  # from their parts' first ids: the lower 16 bits
         edges = bounds.tolist()
         self.stretches = [
             (scope, start, stop) for scope, start, stop in zip(scopes, edges, edges[1:], strict=False) if start < stop
@@ -109,7 +109,7 @@ class Spread:
 
     def impacts(self, place: int) -> npt.NDArray[np.uint8]:
         """Return the impact of a term in each segment, 0 where it is absent."""
-        found = np.zeros(len(self.ids), np.uint8)
+        found = np.zeros(len(self.spots), np.uint8)
         offsets = self.offsets
         for scope, start, stop in self.stretches:
             posting = scope.postings[place]
@@ -119,14 +119,14 @@ class Spread:
 
     def admitted(self, wanted: Wanted) -> Array:
         """Say of each segment what `Wanted.admits` says: bool[n]."""
-        ok = np.empty(len(self.ids), np.bool_)
+        ok = np.empty(len(self.spots), np.bool_)
         for scope, start, stop in self.stretches:
             ok[start:stop] = wanted.admits(scope, self.offsets[start:stop])
         return ok
 
     def passing(self) -> Array:
         """Say of each segment whether it passes the filter: bool[n]."""
-        ok = np.empty(len(self.ids), np.bool_)
+        ok = np.empty(len(self.spots), np.bool_)
         for scope, start, stop in self.stretches:
             ok[start:stop] = scope.passing(self.offsets[start:stop])
         return ok

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.search import conversation, facets, relevance, thin
-from ctxmem.search.parts import Scope
+from ctxmem.search.parts import Scope, ids_of, numbered
 from ctxmem.search.query import PREFIX_EXPANSIONS, Query, Sign
 from ctxmem.search.ranking import rank, thin_terms
 from ctxmem.search.scoring import Spread, Wanted
@@ -26,7 +26,7 @@ ReadTexts: TypeAlias = Callable[[Sequence[int]], Sequence[str]]
 
 VERIFIED = 2_000  # candidates of a phrase that are read at most
 _READ = 64  # texts read at a time
-_ID = 0xFFFFFFFF
+_SPOT = 0xFFFFFFFF
 _NO_PARTS: Mapping[str, int] = {}
 
 
@@ -44,14 +44,14 @@ class Scored:
 class Candidates:
     """Segments that may be hits, in arrays of one length."""
 
-    ids: Int64s
+    spots: Int64s
     scores: Int64s
     partial: bool
     parts: dict[str, Int64s] = field(default_factory=dict)
 
     def keep(self, chosen: Array) -> None:
         """Drop the others."""
-        self.ids, self.scores = self.ids[chosen], self.scores[chosen]
+        self.spots, self.scores = self.spots[chosen], self.scores[chosen]
         self.parts = {name: values[chosen] for name, values in self.parts.items()}
 
 
@@ -69,12 +69,12 @@ def search(
         return []
     if query.is_empty:
         return newest(scopes, limit)
-    question = _Question(scopes, query, read_texts)
+    question = _Question(numbered(scopes), query, read_texts)
     if not question.wanted.ranked:
         return []
     found = question.candidates(limit, explain=explain, is_conversation_aware=is_conversation_aware)
-    found.keep(np.lexsort((-found.ids, -found.scores))[:limit])
-    return Hits(found, explain=explain) if len(found.ids) else []
+    found.keep(np.lexsort((-found.spots, -found.scores))[:limit])
+    return Hits(ids_of(scopes, found.spots), found, explain=explain) if len(found.spots) else []
 
 
 class Hits(Sequence[Scored]):
@@ -82,8 +82,8 @@ class Hits(Sequence[Scored]):
 
     __slots__ = ("_ids", "_partial", "_parts", "_scores")
 
-    def __init__(self, found: Candidates, *, explain: bool) -> None:
-        self._ids: list[int] = found.ids.tolist()
+    def __init__(self, ids: Int64s, found: Candidates, *, explain: bool) -> None:
+        self._ids: list[int] = ids.tolist()
         self._scores: list[int] = found.scores.tolist()
         self._parts = {name: values.tolist() for name, values in found.parts.items()} if explain else {}
         self._partial = found.partial
@@ -106,7 +106,10 @@ def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:
     """Return the newest segments that pass the filter: by time, then id."""
     best_at, best_ids = np.zeros(0), np.zeros(0, np.int64)
     for scope in sorted(scopes, key=lambda scope: (scope.part.at_max, scope.part.first), reverse=True):
-        if len(best_at) == limit and (scope.part.at_max, scope.last_id) <= (best_at[-1], int(best_ids[-1])):
+        if len(best_at) == limit and (scope.part.at_max, scope.last_id) <= (
+            best_at[-1],
+            int(best_ids[-1]),
+        ):
             continue
         chosen = facets.intersect(scope.chosen(), scope.part.present())
         unsearched = scope.part.unsearched()
@@ -192,8 +195,8 @@ class _Question:
         """Return the segments that the hits are taken from, with their scores."""
         keys, partial = self._pool(max(relevance.POOL, limit) if is_conversation_aware else limit)
         if is_conversation_aware and len(keys):
-            return self._rerank(np.sort(keys & _ID), partial=partial, explain=explain)
-        return Candidates(keys & _ID, keys >> 32, partial, {"keywords": keys >> 32})
+            return self._rerank(np.sort(keys & _SPOT), partial=partial, explain=explain)
+        return Candidates(keys & _SPOT, keys >> 32, partial, {"keywords": keys >> 32})
 
     def _pool(self, k: int) -> tuple[Int64s, bool]:
         """Return the keys of the k best whose texts hold the phrases; and whether more were not looked at."""
@@ -203,15 +206,15 @@ class _Question:
         kept: list[int] = []
         for start in range(0, len(keys), _READ):
             some = keys[start : start + _READ]
-            kept += some[self._holds_phrases(some & _ID)].tolist()
+            kept += some[self._holds_phrases(some & _SPOT)].tolist()
             if len(kept) >= k:
                 break
         return np.array(kept[:k], np.int64), len(keys) >= VERIFIED and len(kept) < k
 
-    def _holds_phrases(self, ids: Int64s) -> list[bool]:
+    def _holds_phrases(self, spots: Int64s) -> list[bool]:
         return [
             all(phrase.is_in(text) is (phrase.sign is Sign.REQUIRED) for phrase in self.phrases)
-            for text in self.read_texts(ids.tolist())
+            for text in self.read_texts(ids_of(self.scopes, spots).tolist())
         ]
 
     def _rerank(self, pool: Int64s, *, partial: bool, explain: bool) -> Candidates:
@@ -220,15 +223,15 @@ class _Question:
         rows = conversation.rows(self.scopes, wanted.ranked, pool, self.thin)
         weights = np.array([wanted.weights[place] for place in wanted.ranked], np.int64)
         scores = relevance.rerank(rows.own, weights, rows.neighbours, rows.sessions)
-        ids = rows.spread.ids
-        found = Candidates(ids, scores, partial, _explained(rows, weights, scores) if explain else {})
+        spots = rows.spread.spots
+        found = Candidates(spots, scores, partial, _explained(rows, weights, scores) if explain else {})
         found.keep(self._admitted(rows.spread, scores > 0, pool))
         return found
 
     def _admitted(self, rows: Spread, is_scored: Array, pool: Int64s) -> Array:
         """Say which rows may be hits: those of the pool, and neighbours that pass all conditions too: bool[n]."""
-        in_pool = np.zeros(len(rows.ids), np.bool_)
-        in_pool[rows.ids.searchsorted(pool)] = True
+        in_pool = np.zeros(len(rows.spots), np.bool_)
+        in_pool[rows.spots.searchsorted(pool)] = True
         ok = is_scored
         is_filtered = thin.is_filtered(self.scopes)
         for scope, start, stop in rows.stretches:
@@ -245,7 +248,7 @@ class _Question:
             ok[others] = passing
         if self.phrases:
             others = (ok & ~in_pool).nonzero()[0]
-            ok[others] = self._holds_phrases(rows.ids[others])
+            ok[others] = self._holds_phrases(rows.spots[others])
         return ok
 
 

@@ -23,7 +23,7 @@ _FULL_BYTES = 8_192 - 20  # two pages less LMDB's header and the checksum: at 16
 # On disk: never renumber.
 FRAME_VERSION = 1
 _HEADER = Struct("<BH")
-_ID = Struct(">I")
+_ID = Struct(">Q")
 _COUNT_MOST = 4096
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxmem.errors import FormatMismatch
+from ctxmem.segment import MAX_ID
 from ctxmem.store import Batch, Snapshot
 
 # On disk: never renumber.
@@ -48,17 +49,17 @@ def change(batch: Batch, kind: bytes, ids: Iterable[int], *, is_on: bool) -> lis
     return changed
 
 
-def ids(snapshot: Snapshot, kind: bytes, start: int = 0, stop: int = 1 << 32) -> NDArray[np.uint32]:
-    """The marked ids with start <= id < stop, ascending: `uint32[n]`."""
+def ids(snapshot: Snapshot, kind: bytes, start: int = 0, stop: int = MAX_ID + 1) -> NDArray[np.int64]:
+    """The marked ids with start <= id < stop, ascending: `int64[n]`."""
     found = []
-    last = _KEY.pack(kind, min((stop + SPAN - 1) // SPAN, 0xFFFFFFFF))
+    last = _KEY.pack(kind, max(stop - 1, 0) // SPAN) + b"\0"
     for key, value in snapshot.scan("marks", _KEY.pack(kind, start // SPAN), last):
         span = _KEY.unpack(key)[1]
         found.append(np.flatnonzero(_bits(value)) + span * SPAN)
     if not found:
-        return np.empty(0, dtype=np.uint32)
+        return np.empty(0, dtype=np.int64)
     merged = np.concatenate(found)
-    return merged[(merged >= start) & (merged < stop)].astype(np.uint32)
+    return merged[(merged >= start) & (merged < stop)]
 
 
 def _bits(value: bytes | None) -> NDArray[np.bool_]:
@@ -104,7 +105,7 @@ class Marks:
 
     def among(self, kind: bytes, segment_ids: Sequence[int]) -> frozenset[int]:
         """Which of the segments carry a mark, numbers that are no ids left out; 20 us for 500 where none is marked."""
-        spans = {segment_id // SPAN for segment_id in segment_ids if 0 <= segment_id < 1 << 32}
+        spans = {segment_id // SPAN for segment_id in segment_ids if 0 <= segment_id <= MAX_ID}
         marked = {span for span in spans if self._bits_of(kind, span) is not None}
         if not marked:
             return frozenset()

@@ -15,7 +15,7 @@ from ctxmem.store import Batch, Snapshot
 _BY_NAME = b"h"
 _BY_NUMBER = b"n"
 _NUMBER = Struct(">I")
-_KEY_VALUE = Struct(">I16s")
+_KEY_VALUE = Struct(">Q16s")
 _HASH_BYTES = 16
 ERASED_DIGEST = bytes(16)  # of a forgotten segment: any content is taken for the same
 

@@ -16,14 +16,14 @@ from struct import Struct
 
 from ctxmem import codec
 from ctxmem.errors import StoreBusy, StoreError, StoreFull, WriterFenced
+from ctxmem.segment import MAX_ID
 from ctxmem.store import Batch, Snapshot, Store
 
 # On disk: never renumber.
 SLOTS = 16
 _NEXT_BLOCK = b"next_block"
 _BLOCK_SEGMENTS = b"block_segments"
-_COUNTER = Struct(">I")
-_LAST_ID = (1 << 32) - 1
+_COUNTER = Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,8 @@ def _reserve(batch: Batch, size: int) -> int:
     """The next block of the store."""
     value = batch.get("meta", _NEXT_BLOCK)
     block = 0 if value is None else int(_COUNTER.unpack(value)[0])
-    if (block + 1) * size - 1 > _LAST_ID:
-        raise StoreFull("all 2^32 ids of this store are given; start a new store")
+    if (block + 1) * size - 1 > MAX_ID:
+        raise StoreFull("all 2^48 ids of this store are given; start a new store")
     batch.put("meta", _NEXT_BLOCK, _COUNTER.pack(block + 1))
     return block
 

@@ -36,12 +36,12 @@ def records(draw):
         at=draw(st.floats(0, 1e11)),
         message=draw(st.none() | st.fixed_dictionaries({"content": st.just(content), "x": json_values})),
         shape=draw(st.none() | st.just("openai")),
-        group=draw(st.integers(-1, 2**32 - 1)),
+        group=draw(st.integers(-1, 2**48 - 1)),
         calls=tuple(
             draw(st.lists(st.builds(Call, text, text, st.dictionaries(text, json_values, max_size=2)), max_size=2))
         ),
         call_id=draw(st.none() | text),
-        refs=tuple(draw(st.lists(st.integers(0, 2**32 - 1), max_size=3))),
+        refs=tuple(draw(st.lists(st.integers(0, 2**48 - 1), max_size=3))),
         pinned=draw(st.booleans()),
         facets=draw(st.dictionaries(text, text | st.integers(0, 9) | st.lists(text, max_size=2), max_size=2)),
         extra=draw(st.dictionaries(text, json_values, max_size=2)),

@@ -56,7 +56,7 @@ def test_sets_are_small_on_disk():
     assert len(facets.encode_set(np.arange(0, SPAN, 2).astype(np.uint16), SPAN)) < 1_200
 
 
-@given(st.sets(st.integers(0, 2**32 - 1)))
+@given(st.sets(st.integers(0, 2**48 - 1)))
 def test_ids_travel_as_bytes(ids):
     assert set(facets.load_ids(facets.dump_ids(ids))) == ids
 

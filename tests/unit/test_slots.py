@@ -129,7 +129,7 @@ def test_rising_above_skips_what_is_left_of_lower_blocks(store):
 
 
 def test_the_last_id_is_the_last(store):
-    store.write(lambda batch: batch.put("meta", b"next_block", (2**16).to_bytes(4, "big")))
+    store.write(lambda batch: batch.put("meta", b"next_block", (2**32).to_bytes(8, "big")))
 
     with pytest.raises(StoreFull):
         Slot.claim(store, 1 << 16)
@@ -173,18 +173,18 @@ def test_a_lease_of_an_earlier_epoch_is_dead(store):
 
 
 def test_marks_are_set_and_cleared(store):
-    ids = [1, 5, 65_535, 65_536, 2**32 - 1]
+    ids = [1, 5, 65_535, 65_536, 2**48 - 1]
     assert store.write(lambda batch: marks.change(batch, marks.PINNED, ids, is_on=True)) == ids
     assert store.write(lambda batch: marks.change(batch, marks.PINNED, [5, 6], is_on=True)) == [6]
     assert store.write(lambda batch: marks.change(batch, marks.PINNED, [1, 2, 65_536], is_on=False)) == [1, 65_536]
 
     with store.snapshot() as snapshot:
-        assert marks.ids(snapshot, marks.PINNED).tolist() == [5, 6, 65_535, 2**32 - 1]
+        assert marks.ids(snapshot, marks.PINNED).tolist() == [5, 6, 65_535, 2**48 - 1]
         assert marks.ids(snapshot, marks.PINNED, 6, 65_536).tolist() == [6, 65_535]
         assert marks.ids(snapshot, marks.FORGOTTEN).tolist() == []
-        assert marks.ids(snapshot, marks.PINNED).dtype == np.uint32
+        assert marks.ids(snapshot, marks.PINNED).dtype == np.int64
     cached = marks.Marks(store.snapshot)
-    assert [n for n in (1, 5, 6, 7, 2**32 - 1) if cached.has(marks.PINNED, n)] == [5, 6, 2**32 - 1]
+    assert [n for n in (1, 5, 6, 7, 2**48 - 1) if cached.has(marks.PINNED, n)] == [5, 6, 2**48 - 1]
 
 
 def test_many_marks_become_a_bitmap(store):

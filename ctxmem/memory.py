@@ -6,8 +6,8 @@ I2. A session has at most one context in this process: the same object, re-targe
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -15,14 +15,13 @@ from typing import Any
 from ctxmem import inputs, loading, tokens
 from ctxmem.context import erasing
 from ctxmem.context.context import Context
-from ctxmem.context.session import Session
+from ctxmem.contexts import Contexts
 from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
 from ctxmem.prompt.intake import SOURCES
 from ctxmem.segment import Hit, Problem, Record, Segment
-from ctxmem.tables import turns
 
 _FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
 
@@ -57,9 +56,7 @@ class Memory:
         self._log = log
         self._options = options
         self._library = Library(log)
-        self._contexts: dict[str, Context] = {}
-        self._lock = threading.RLock()
-        self._closed = False
+        self._contexts = Contexts(log, options)
 
     def context(
         self,
@@ -82,53 +79,16 @@ class Memory:
             BadInput: a bad session, model, provider, window, reserve, tools or reads.
         """
         inputs.short(session, "session")
-        with self._lock:
-            self._check_open()
-            known = self._contexts.get(session)
-            if known is not None and not known.is_closed:
-                known.retarget(
-                    model=model,
-                    provider=provider,
-                    window=window,
-                    reserve=reserve,
-                    tools=tools,
-                    reads=reads,
-                    policy=policy,
-                )
-                return known
-            made = Context(
-                self._log,
-                self._options,
-                session,
-                model=model,
-                provider=provider,
-                window=window,
-                reserve=reserve,
-                tools=tools,
-                reads=reads,
-                policy=policy or Policy(),
-                opener=self._fork_opener,
-            )
-            self._contexts[session] = made
-            return made
-
-    def _fork_opener(self, session: str, make: Callable[[], Context]) -> Context:
-        """Register a context that a fork makes, unless the session is known already."""
-        with self._lock:
-            self._check_open()
-            known = self._contexts.get(session)
-            if (known is not None and not known.is_closed) or self._is_used(session):
-                raise BadInput(f"session {session!r} exists already; fork into a new name")
-            self._contexts[session] = made = make()
-            return made
-
-    def _is_used(self, session: str) -> bool:
-        """Say whether a session holds anything; a fork that failed leaves but its name."""
-        number = self._log.session(session, create=False)
-        if number is None:
-            return False
-        with self._log.snapshot() as snapshot:
-            return turns.context(snapshot, number) is not None or bool(self._log.index.session_ids(number))
+        return self._contexts.context(
+            session,
+            model=model,
+            provider=provider,
+            window=window,
+            reserve=reserve,
+            tools=tools,
+            reads=reads,
+            policy=policy,
+        )
 
     def add(
         self,
@@ -261,8 +221,7 @@ class Memory:
         segment_id = inputs.segment_id(given)
         self._log.get(segment_id)
         self._log.pin(segment_id, on)
-        for context in self._open_contexts():
-            context.note(Session.follow_marks)
+        self._follow_marks()
 
     def forget(self, id: int) -> None:  # noqa: A002 - the public name
         """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
@@ -275,11 +234,9 @@ class Memory:
         self._check_open()
         segment_id = inputs.segment_id(id)
         self._log.get(segment_id)
-        contexts = self._open_contexts()
         self._log.commit()
         self._log.forget(self._with_copies(segment_id))
-        for context in contexts:
-            context.note(Session.follow_marks)
+        self._follow_marks()
 
     def _with_copies(self, segment_id: int) -> list[int]:
         """Return the segment and the memory tools' results that repeat it."""
@@ -287,9 +244,11 @@ class Memory:
         copies = [i for i in ids if segment_id in self._log.get(i).extra.get(SOURCES, ())]
         return [segment_id, *copies]
 
-    def _open_contexts(self) -> list[Context]:
-        with self._lock:
-            return [c for c in self._contexts.values() if not c.is_closed]
+    def _follow_marks(self) -> None:
+        """Have every open context take note of what was pinned or forgotten; one that is closed meanwhile need not."""
+        for session in self._contexts.sessions():
+            with suppress(StoreClosed), session.locked() as s:
+                s.follow_marks()
 
     def flush(self) -> None:
         """Put everything appended so far on disk, on this thread; returns when it is there."""
@@ -316,7 +275,7 @@ class Memory:
         self._check_open()
         found = self._log.stats()
         n_segments = found["sealed_segments"] + found["tail_segments"]
-        return {"segments": n_segments, **found, "contexts": len(self._open_contexts())}
+        return {"segments": n_segments, **found, "contexts": len(self._contexts)}
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy of the store to the new directory `path`; writers go on meanwhile."""
@@ -338,17 +297,11 @@ class Memory:
 
     def close(self) -> None:
         """Put everything on disk, free every lease and the writer slot; a second call does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            for context in self._open_contexts():
-                context.close()
-            self._closed = True
-            self._log.close()
+        self._contexts.close()
+        self._log.close()
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosed("this Memory was closed; call ctxmem.open again")
+        self._contexts.check_open()
 
     def __enter__(self) -> "Memory":  # noqa: PYI034 - Self needs Python 3.11
         return self

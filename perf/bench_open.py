@@ -51,7 +51,7 @@ def build(path: Path, n: int) -> None:
         memory.add_many(workloads.items(workloads.zipf(n)))
         context = memory.context("bench", model=MODEL)
         for group in islice(groups(rng, lambda: 500), N_MESSAGES):
-            for message in group[: N_MESSAGES - len(context._s.state.working.segments)]:
+            for message in group[: N_MESSAGES - len(context._session.now.state.working.segments)]:
                 context.append(message)
         context.assemble()
     draft.rename(path)

@@ -214,7 +214,7 @@ def collect(folder: Path, *, n: int = 20_000, rounds: int = 30) -> list[Figure]:
 
 
 def _fill(context: ctxmem.Context, made: Iterator[list[dict]], n: int) -> None:
-    while len(context._s.state.working.segments) < n:
+    while len(context._session.now.state.working.segments) < n:
         _append(context, next(made))
 
 

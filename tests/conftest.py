@@ -77,7 +77,7 @@ def _wrap(memory_class: type, watch: Watch, monkeypatch: pytest.MonkeyPatch, *, 
 
     @functools.wraps(closing)
     def closed(self):
-        if is_checked and not self._closed and os.getpid() == pid:
+        if is_checked and not self._contexts.is_closed and os.getpid() == pid:
             watch.check(self)
         closing(self)
 

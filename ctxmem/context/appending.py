@@ -5,6 +5,7 @@ I1. Everything that can be refused is refused before the log is touched: a messa
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ctxmem.context.session import Session
 from ctxmem.errors import KeyConflict
@@ -30,20 +31,27 @@ class Given:
     error: bool = False
 
 
-def append(s: Session, drafts: list[Draft], given: Given) -> int:
-    """Append the drafts of one message; returns the id of the last. The caller holds the lock.
+class Appended(NamedTuple):
+    """A segment that a message made, or that was there already: its id, and the record where it was made now."""
+
+    segment_id: int
+    record: Record | None = None
+
+
+def append(s: Session, drafts: list[Draft], given: Given) -> Appended:
+    """Append the drafts of one message; returns the last. The caller holds the session's lock.
 
     Raises:
         KeyConflict: the key, or the call, has other content. BadInput: facets that the caller's own function returned.
     """
-    made = -1
+    made = Appended(-1)
     each_given = [given] * len(drafts)
     if len(drafts) > 1:
         if given.key is not None:
             each_given = [*(replace(given, key=f"{given.key}/{index}") for index in range(len(drafts) - 1)), given]
         _check(s, drafts, each_given)
     for draft, each in zip(drafts, each_given, strict=True):
-        if draft.kind == "system" and (s.state.system_id < 0 or is_system(s, draft)):
+        if draft.kind == "system" and (s.now.state.system_id < 0 or is_system(s, draft)):
             made = system(s, draft, each)
         else:
             made = _append(s, draft, each)
@@ -52,7 +60,7 @@ def append(s: Session, drafts: list[Draft], given: Given) -> int:
 
 def _check(s: Session, drafts: list[Draft], each_given: list[Given]) -> None:
     """Raise what appending one of these drafts would raise; they answer calls one after another (I1)."""
-    calls, made = s.state.calls.copy(), dict[int, Record]()
+    calls, made = s.now.state.calls.copy(), dict[int, Record]()
     for draft, given in zip(drafts, each_given, strict=True):
         record = _record(s, draft, given)
         if draft.call_id is not None:
@@ -67,13 +75,14 @@ def _check(s: Session, drafts: list[Draft], each_given: list[Given]) -> None:
 
 def is_system(s: Session, draft: Draft) -> bool:
     """Say whether the session has this very system prompt."""
-    return s.state.system_id >= 0 and s.log.get(s.state.system_id).message == draft.message
+    system_id = s.now.state.system_id
+    return system_id >= 0 and s.log.get(system_id).message == draft.message
 
 
-def system(s: Session, draft: Draft, given: Given) -> int:
+def system(s: Session, draft: Draft, given: Given) -> Appended:
     """Set the system prompt; equal content does nothing."""
     if is_system(s, draft):
-        return s.state.system_id
+        return Appended(s.now.state.system_id)
     record = _record(s, draft, given)
     record.extra[intake.SYSTEM] = True
     return _queue(s, record, given.key)
@@ -85,7 +94,7 @@ def _record(s: Session, draft: Draft, given: Given) -> Record:
         draft,
         session=s.number,
         at=at,
-        turn=s.row.turn,
+        turn=s.now.row.turn,
         refs=given.refs,
         pinned=given.pinned,
         facets=dict(given.facets or {}),
@@ -95,14 +104,14 @@ def _record(s: Session, draft: Draft, given: Given) -> Record:
     return record
 
 
-def _append(s: Session, draft: Draft, given: Given) -> int:
+def _append(s: Session, draft: Draft, given: Given) -> Appended:
     record = _record(s, draft, given)
     if draft.call_id is not None:
-        known = _answer(s, record, given.key, s.state.calls, {})
+        known = _answer(s, record, given.key, s.now.state.calls, {})
         if known is not None:
-            return known
+            return Appended(known)
     elif draft.calls:
-        wires = intake.wires_of(draft.calls, s.state.calls.knows)
+        wires = intake.wires_of(draft.calls, s.now.state.calls.knows)
         if wires:
             record.extra[intake.WIRES] = wires
     return _queue(s, record, given.key)
@@ -117,7 +126,7 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
     slot = calls.find(call_id)
     if slot is not None:
         group, index = slot
-        call = s.log.get(group).calls[index]
+        call = s.call(group, index)
         record.group, record.extra[intake.INDEX] = group, index
         record.facets = intake.result_facets(call, record.facets, s.options.facets_of_call, record.text)
         _mark_ours(record, call)
@@ -166,13 +175,10 @@ def _known(s: Session, record: Record, key: str) -> int | None:
         return error.segment_id  # the same answer, in another provider's shape or of a tool of ours
 
 
-def _queue(s: Session, record: Record, key: str | None) -> int:
+def _queue(s: Session, record: Record, key: str | None) -> Appended:
     if key is not None and record.call_id is not None:
         known = _known(s, record, key)
         if known is not None:
-            return known
-    segment_id, is_new = s.log.append(record, key=key)
-    if is_new:
-        s.newest = segment_id, record
-        s.admit(segment_id, record)
-    return segment_id
+            return Appended(known)
+    segment_id, is_new = s.append(record, key)
+    return Appended(segment_id, record if is_new else None)

@@ -1,41 +1,36 @@
 """Learn from what the provider counted: calibrate, and notice a cache that was not hit."""
 
-from typing import Any
+from dataclasses import replace
 
 from ctxmem.context.session import Session
+from ctxmem.context.standing import Standing
 from ctxmem.errors import TurnNotFound
-from ctxmem.models import lookup
-from ctxmem.prompt.usage import as_mapping, cached_tokens, input_tokens
+from ctxmem.models import Model, lookup
+from ctxmem.prompt.usage import Usage
 from ctxmem.store import Batch
 from ctxmem.tables import turns
-from ctxmem.tables.turns import TurnRow
+from ctxmem.tables.turns import ContextRow, TurnRow
 from ctxmem.tokens import Calibration
 
 
-def observe(s: Session, usage: Any, turn: int | None, model: str | None) -> None:
+def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> None:
     """Take a provider's usage for one turn, the last unless given; again for the same turn replaces.
 
-    The caller holds the lock. Raises as `Context.observe`.
+    The caller holds the session's lock. Raises as `Context.observe`.
     """
-    reported = as_mapping(usage)
-    number = s.row.turn if turn is None else turn
-    row = _turn(s, number)
-    actual = input_tokens(reported)
-    name = lookup(model, s.options.models).name if model is not None else row.model
-    if actual:
-        _calibrate(s, number, name, row.counted_tokens, actual)
-    cached = cached_tokens(reported)
-    if cached == 0 and number == s.row.turn and row.stable_prefix_tokens > s.target.model.cache_min_tokens:
-        s.row.is_cold = True
-    learned, observed, is_cold, last = dict(s.row.calibrations), list(s.row.observed), s.row.is_cold, s.row.turn
+    row = _turn(s, s.now.row.turn if turn is None else turn)
+    usage.check(row.counted_tokens)
+    spoken = lookup(row.model if model is None else model, s.options.models)
+    s.apply(lambda standing: _learned(standing, row, spoken, usage))
+    learned = s.now.row
 
     def write(batch: Batch) -> None:
         """Put what was learned into the row that is there by then: a turn may have been committed meanwhile."""
         stored = turns.context(batch, s.number)
         if stored is not None:
-            stored.calibrations, stored.observed = learned, observed
-            stored.is_cold = stored.is_cold or (is_cold and stored.turn == last)
-            turns.put_context(batch, s.number, stored)
+            is_cold = stored.is_cold or (learned.is_cold and stored.turn == learned.turn)
+            row = replace(stored, calibrations=learned.calibrations, observed=learned.observed, is_cold=is_cold)
+            turns.put_context(batch, s.number, row)
 
     s.log.commit_soon(write)
 
@@ -44,24 +39,30 @@ def _turn(s: Session, number: int) -> TurnRow:
     with s.log.snapshot() as snapshot:
         row = turns.turn(snapshot, s.number, number)
     if row is None:
-        raise TurnNotFound(f"session {s.name!r} has no turn {number} to observe; it has {s.row.turn}")
+        raise TurnNotFound(f"session {s.now.row.name!r} has no turn {number} to observe; it has {s.now.row.turn}")
     return row
 
 
-def _calibrate(s: Session, number: int, name: str, counted: int, actual: int) -> None:
-    is_current = name == s.target.model.name
-    known = s.row.calibrations.get(name)
-    now = s.calibration if is_current else None
-    if now is None:
-        now = Calibration.from_dict(known) if known else Calibration(scale=lookup(name, s.options.models).prior)
-    if s.row.observed[:2] == [number, name]:
-        now = Calibration.from_dict(s.row.observed[2])  # as it was before this turn was observed
-    s.row.observed = [number, name, now.to_dict()]
-    learned = Calibration.from_dict(now.to_dict())
-    if not lookup(name, s.options.models).exact:
-        learned.observe(counted, actual)
-    s.row.calibrations[name] = learned.to_dict()
-    if is_current:
-        s.calibration = learned
-        if learned.estimate(s.row.last_tokens) > s.target.budget(exact=s.is_exact(s.state)):
-            s.state.version += 1  # the last prompt does not fit, as is known now: a retry needs another
+def _learned(at: Standing, turn: TurnRow, model: Model, usage: Usage) -> Standing:
+    """Return the standing with what a usage teaches of the model's counts, and of its cache."""
+    row, calibration = at.row, at.calibration
+    if usage.input_tokens:
+        row = _calibrated(row, turn, model, usage.input_tokens)
+        if model.name == at.target.model.name:
+            calibration = Calibration.from_dict(row.calibrations[model.name])
+    is_missed = usage.cached_tokens == 0 and turn.stable_prefix_tokens > at.target.model.cache_min_tokens
+    if is_missed and turn.turn == row.turn:
+        row = replace(row, is_cold=True)
+    return replace(at, row=row, calibration=calibration)
+
+
+def _calibrated(row: ContextRow, turn: TurnRow, model: Model, actual_tokens: int) -> ContextRow:
+    if row.observed[:2] == [turn.turn, model.name]:
+        before = row.observed[2]  # as it was before this turn was observed
+    else:
+        before = row.calibrations.get(model.name) or Calibration(scale=model.prior).to_dict()
+    learned = Calibration.from_dict(before)
+    if not model.exact:
+        learned.observe(turn.counted_tokens, actual_tokens)
+    known = {**row.calibrations, model.name: learned.to_dict()}
+    return replace(row, observed=[turn.turn, model.name, before], calibrations=known)

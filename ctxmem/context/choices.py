@@ -6,7 +6,8 @@ from typing import Any
 
 from ctxmem import inputs
 from ctxmem.context.appending import Given
-from ctxmem.context.session import Session
+from ctxmem.context.assembly import TurnRequest
+from ctxmem.context.standing import Standing
 from ctxmem.errors import BadInput
 from ctxmem.options import Options, Policy
 from ctxmem.prompt.target import Target
@@ -52,16 +53,16 @@ def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:
     return tuple(inputs.short(name, "reads") for name in names)
 
 
-def goal(s: Session, target: int | None) -> int:
-    """Return the `Session.load` to collect down to."""
+def goal(now: Standing, target: int | None) -> int:
+    """Return the `Standing.load_tokens` to collect down to."""
     if target is None:
-        return s.water(s.state).low_tokens
+        return now.water.low_tokens
     inputs.count(target, "target", 1)
-    counted = int((target - s.calibration.base) / s.calibration.scale)
-    return max(0, min(counted - s.fixed(s.state), s.room(s.state)))
+    counted = int((target - now.calibration.base) / now.calibration.scale)
+    return max(0, min(counted - now.fixed_tokens, now.room_tokens))
 
 
-def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> dict[str, Any]:
+def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) -> TurnRequest:
     """Check what a caller wants of one turn."""
     if recall is not None and not isinstance(recall, str):
         raise BadInput(f"recall must be a text to search for, not {type(recall).__name__}")
@@ -69,4 +70,4 @@ def turn(recall: str | None, recall_tokens: int | None, extra: Sequence[Any]) ->
         inputs.count(recall_tokens, "recall_tokens", 0)
     if isinstance(extra, str | bytes | Mapping) or not isinstance(extra, Iterable):
         raise BadInput("extra must be a list of messages")
-    return {"recall": recall, "recall_tokens": recall_tokens, "extra": plain(list(extra), "extra")}
+    return TurnRequest(recall, recall_tokens, plain(list(extra), "extra"))

@@ -12,6 +12,7 @@ from ctxmem import collector, tokens
 from ctxmem.collector import Plan
 from ctxmem.collector.working import Shown
 from ctxmem.context.session import Session
+from ctxmem.context.standing import Standing
 from ctxmem.errors import WindowOverflow
 from ctxmem.ledger.abridge import ledger_bound
 from ctxmem.ledger.ledger import lines_of
@@ -36,50 +37,59 @@ class Collected:
     seconds: float
     freed_tokens: int
 
+    @property
+    def changes_anything(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.plan.dropped or self.plan.forms)
 
-def write_plan(batch: Batch, number: int, collection: int, done: Collected, row: ContextRow) -> None:
-    """Put a collection's journal row."""
+
+def write_plan(batch: Batch, number: int, done: Collected, row: ContextRow) -> None:
+    """Put the journal row of a collection, the last one of the context's new row."""
     packed = {"plan": done.plan.pack(), "turn": row.turn, "epoch": row.epoch, "freed": done.freed_tokens}
-    turns.put_collection(batch, number, collection, packed)
+    turns.put_collection(batch, number, row.collections - 1, packed)
 
 
-def collect(session: Session, state: State, target_tokens: int, extra_tokens: int = 0) -> Collected:
-    """Work out a collection on a copy of the state, down to a `Session.load` of `target_tokens`.
+def collect(
+    session: Session, target_tokens: int, extra_tokens: int = 0, *, standing: Standing | None = None
+) -> Collected:
+    """Work out a collection on a copy of the state, down to `Standing.load_tokens` of `target_tokens`.
+
+    `standing`: to collect where the session will stand, not where it stands.
 
     Raises:
         WindowOverflow: what must stay does not fit; the state is as it was.
     """
     start = perf_counter()
-    before, room, goal = session.load(state), session.room(state), target_tokens
-    over = 0
+    now = standing or session.now
+    room, goal, over = now.room_tokens, target_tokens, 0
     for _ in range(_ROUNDS):
-        made = state.copy()
-        made.has_memory_read = session.target.has_memory_read
+        made = now.with_state(now.state.copy())
+        made.state.has_memory_read = now.target.has_memory_read
         try:
             plan = collector.plan(
-                made.working,
+                made.state.working,
                 budget_tokens=max(room, 1),
                 target_tokens=goal,
-                overhead_tokens=session.closed(made) + extra_tokens,
-                ledger_tokens=made.ledger.tokens,
-                turn=session.row.turn,
-                policy=session.policy,
+                overhead_tokens=made.closed_tokens + extra_tokens,
+                ledger_tokens=made.state.ledger.tokens,
+                turn=now.row.turn,
+                policy=now.policy,
             )
         except WindowOverflow as error:
-            raise _overflow(session, state, error.needed, error.roots) from error
-        _apply(session, made, plan, room - session.closed(made) - extra_tokens)
-        over = session.load(made) + extra_tokens - room
+            raise _overflow(now, error.needed, error.roots) from error
+        _apply(session, made, plan, room - made.closed_tokens - extra_tokens)
+        over = made.load_tokens + extra_tokens - room
         if over <= 0:
-            return Collected(made, plan, perf_counter() - start, before - session.load(made))
+            return Collected(made.state, plan, perf_counter() - start, now.load_tokens - made.load_tokens)
         goal -= over + 64
-    raise _overflow(session, state, room + over, ())
+    raise _overflow(now, room + over, ())
 
 
-def _overflow(session: Session, state: State, needed: int, roots: Sequence[tuple[int, int, str]]) -> WindowOverflow:
+def _overflow(now: Standing, needed: int, roots: Sequence[tuple[int, int, str]]) -> WindowOverflow:
     """Say what does not fit: the roots by size, and what every prompt takes besides."""
-    fixed = [(state.system_id, state.system_tokens, "system"), (-1, session.target.tools_tokens, "tools")]
+    fixed = [(now.state.system_id, now.state.system_tokens, "system"), (-1, now.target.tools_tokens, "tools")]
     listed = sorted([*roots, *(row for row in fixed if row[1])], key=lambda row: (-row[1], row[0]))
-    capacity, needed = session.capacity(state), needed + session.fixed(state)
+    capacity, needed = now.capacity_tokens, needed + now.fixed_tokens
     largest = ", ".join(f"{f'#{i} ' if i >= 0 else ''}{size:,} ({rule})" for i, size, rule in listed[:3])
     return WindowOverflow(
         f"what must stay takes {needed:,} of {capacity:,} tokens: {largest}; raise the window, unpin or drop",
@@ -89,9 +99,9 @@ def _overflow(session: Session, state: State, needed: int, roots: Sequence[tuple
     )
 
 
-def _apply(session: Session, made: State, plan: Plan, room: int) -> None:
+def _apply(session: Session, copy: Standing, plan: Plan, room: int) -> None:
     """Carry out a plan on a copy: stubs with their true sizes, lines into the ledger, the epoch ended."""
-    get_many = session.log.get_many
+    get_many, made, policy = session.log.get_many, copy.state, copy.policy
     forms = {}
     for segment_id, (form, limit_tokens, _) in plan.forms.items():
         record = get_many([segment_id])[0]
@@ -104,19 +114,20 @@ def _apply(session: Session, made: State, plan: Plan, room: int) -> None:
         return list(zip(ids, get_many(ids), strict=True))
 
     lines = lines_of(plan, members)
-    _strip(session, made, [*plan.dropped, *plan.stubbed])
+    if copy.target.model.thinking_bound:
+        _strip(made, [*plan.dropped, *plan.stubbed])
     made.working.apply(plan.dropped, forms)
     made.remove(plan.dropped)
-    bound = ledger_bound(session.room(made), session.policy.ledger_share, session.policy.ledger_tokens)
+    bound = ledger_bound(copy.room_tokens, policy.ledger_share, policy.ledger_tokens)
     bound = max(0, min(bound, room - made.working.tokens))
     made.ledger = made.ledger.extended(lines, bound, tokens.count)
-    made.mean_turn_tokens = session.row.mean_turn_tokens
+    made.mean_turn_tokens = copy.row.mean_turn_tokens
     made.end_epoch()
 
 
-def _strip(session: Session, made: State, changed: Sequence[int]) -> None:
+def _strip(made: State, changed: Sequence[int]) -> None:
     """Leave reasoning out after the first edit, but in the newest assistant message: it is bound to its prefix."""
-    if not session.target.model.thinking_bound or not changed:
+    if not changed:
         return
     first, assistants = min(changed), made.assistants()
     made.stripped.update(group for group in assistants[:-1] if group > first)

@@ -9,8 +9,8 @@ I2. Between two collections each prompt, without cache marks and `extra`, is a b
 I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -20,97 +20,76 @@ from ctxmem.context import appending, calibrating, choices, collecting, history,
 from ctxmem.context.appending import Given
 from ctxmem.context.assembler import Assembler
 from ctxmem.context.session import Session
-from ctxmem.errors import BadInput, StoreClosed
+from ctxmem.errors import BadInput
 from ctxmem.library import Library
-from ctxmem.log import Log
-from ctxmem.options import Options, Policy
+from ctxmem.options import Options
 from ctxmem.prompt.prompt import Collection, Explanation, Prompt
+from ctxmem.prompt.usage import Usage
 from ctxmem.providers import parse, result_message
 from ctxmem.segment import Call, Hit, Segment
 
-Opener = Callable[[str, "Callable[[], Context]"], "Context"]
+Fork = Callable[[Session, str, int | None, dict[str, Any]], "Context"]
 
 
 class Context:
     """One session bound to one model. Made by `Memory.context`; safe from any thread; also a context manager."""
 
-    def __init__(
-        self, log: Log, options: Options, session: str, *, policy: Policy, opener: Opener, **chosen: Any
-    ) -> None:
-        self._log = log
+    def __init__(self, session: Session, options: Options, fork: Fork, closed: Callable[[], None]) -> None:
+        self._session = session
         self._options = options
-        self._opener = opener
-        self._library = Library(log)
-        self._closed = False
-        self._reads = choices.reads(chosen.pop("reads", ()))
-        target = choices.target(options, policy, **chosen)
-        number = log.session(session)
-        assert number is not None  # create=True
-        self._lease = log.lease(number)
-        try:
-            self._s = Session(log, options, session, number, target, policy)
-            self._s.resume()
-        except BaseException:
-            self._lease.release()
-            raise
-        self._turns = Assembler(self._s)
-
-    @contextmanager
-    def _locked(self) -> Iterator[Session]:
-        if self._closed:
-            raise StoreClosed("this context was closed; ask the Memory for it again")
-        self._log.ensure_open()
-        with self._s.lock:
-            yield self._s
+        self._fork = fork
+        self._closed = closed  # called, without a lock, when the session was closed
+        self._library = Library(session.log)
+        self._turns = Assembler(session)
 
     @property
     def session(self) -> str:
         """The session's name."""
-        return self._s.name
+        return self._session.now.row.name
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._s.target.model.name
+        return self._session.now.target.model.name
 
     @property
     def provider(self) -> str:
         """The wire shape of the prompts."""
-        return self._s.target.provider
+        return self._session.now.target.provider
 
     @property
     def tokens(self) -> int:
         """Size of the prompt if it were assembled now, in the model's tokens. O(1)."""
-        with self._locked() as s:
-            return s.calibration.estimate(s.total(s.state))
+        with self._session.locked() as s:
+            return s.now.calibration.estimate(s.now.total_tokens)
 
     @property
     def budget(self) -> int:
         """The most tokens that a prompt may take. O(1)."""
-        with self._locked() as s:
-            return s.target.budget(exact=s.is_exact(s.state))
+        with self._session.locked() as s:
+            return s.now.budget_tokens
 
     @property
     def turn(self) -> int:
         """Number of prompts assembled so far. O(1)."""
-        return self._s.row.turn
+        return self._session.now.row.turn
 
     @property
     def open_calls(self) -> tuple[Call, ...]:
         """The calls that wait for a result, oldest first. O(calls that wait)."""
-        with self._locked() as s:
+        with self._session.locked() as s:
             return s.waiting()
 
     @property
     def is_closed(self) -> bool:
         """Whether the context was closed."""
-        return self._closed
+        return self._session.is_closed
 
     def system(self, content: Any) -> Segment:
         """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
         drafts = parse({"role": "system", "content": content}, prefer="openai")
-        with self._locked() as s:
-            return self._library.segment(appending.system(s, drafts[-1], Given()))
+        with self._session.locked() as s:
+            return self._library.segment(*appending.system(s, drafts[-1], Given()))
 
     def append(
         self,
@@ -132,13 +111,14 @@ class Context:
             KeyConflict: the key, or the call, has other content. Nothing is written in any of these cases.
         """
         beside = choices.given(key, at, facets, refs=refs, pinned=pinned)
-        with self._locked() as s:
-            drafts = parse(message, prefer=s.target.provider)
+        drafts = parse(message, prefer=self.provider)
+        with self._session.locked() as s:
             made = appending.append(s, drafts, beside)
             usage = drafts[-1].usage
-            if usage is not None and s.row.turn:
-                calibrating.observe(s, usage, None, None)
-            return self._library.segment(made, s.appended(made))
+            if usage is not None and s.now.row.turn:
+                with suppress(BadInput):  # the reply is appended: what it says of its tokens may be useless
+                    calibrating.observe(s, Usage.of(usage), None, None)
+            return self._library.segment(*made)
 
     def result(
         self,
@@ -161,10 +141,9 @@ class Context:
         if not isinstance(call_id, str) or not call_id:
             raise BadInput(f"call_id must be the id of the call, a non-empty str, not {call_id!r:.80}")
         beside = choices.given(key, at, facets, error=error)
-        with self._locked() as s:
-            message = result_message(s.target.provider, call_id, content, error=error)
-            made = appending.append(s, parse(message, prefer=s.target.provider), beside)
-            return self._library.segment(made, s.appended(made))
+        drafts = parse(result_message(self.provider, call_id, content, error=error), prefer=self.provider)
+        with self._session.locked() as s:
+            return self._library.segment(*appending.append(s, drafts, beside))
 
     def assemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
@@ -178,17 +157,13 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
         """
-        with self._locked() as s:
-            reach = s.reach(self._reads)
-        return self._turns.assemble(choices.turn(recall, recall_tokens, extra), reach)
+        return self._turns.assemble(choices.turn(recall, recall_tokens, extra))
 
     async def aassemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
     ) -> Prompt:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
-        with self._locked() as s:
-            reach = s.reach(self._reads)
-        return await self._turns.aassemble(choices.turn(recall, recall_tokens, extra), reach)
+        return await self._turns.aassemble(choices.turn(recall, recall_tokens, extra))
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.
@@ -196,10 +171,11 @@ class Context:
         Again for the same turn replaces. `usage` is a dict or an SDK's usage object. On disk soon, without waiting.
 
         Raises:
-            BadInput: no usage. TurnNotFound: no such turn.
+            BadInput: no usage, or one that cannot be that prompt's. TurnNotFound: no such turn.
         """
-        with self._locked() as s:
-            calibrating.observe(s, usage, turn, model)
+        reported = Usage.of(usage)
+        with self._session.locked() as s:
+            calibrating.observe(s, reported, turn, model)
 
     def plan(self, target: int | None = None) -> Collection:
         """Return what a collection down to `target` tokens (default: low water) would do; changes nothing.
@@ -207,8 +183,8 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit.
         """
-        with self._locked() as s:
-            return collecting.summary(collecting.collect(s, s.state, choices.goal(s, target)))
+        with self._session.locked() as s:
+            return collecting.summary(collecting.collect(s, choices.goal(s.now, target)))
 
     def collect(self, target: int | None = None) -> Collection:
         """Collect now, down to `target` tokens (default: low water); on disk when this returns.
@@ -216,8 +192,8 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; nothing has happened.
         """
-        with self._turns.lock, self._locked() as s:
-            return surgery.collect(s, choices.goal(s, target))
+        with self._session.turn(), self._session.locked() as s:
+            return surgery.collect_now(s, choices.goal(s.now, target))
 
     # -- the way back -----------------------------------------------------------------------------------------------
 
@@ -238,8 +214,8 @@ class Context:
         Raises:
             BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
         """
-        with self._locked() as s:
-            reach = s.reach(self._reads)
+        with self._session.locked() as s:
+            reach = s.reach()
             if session is not None:
                 wanted = self._library.numbers([session])
                 reach = wanted if reach is None else reach & wanted
@@ -251,7 +227,7 @@ class Context:
                 since=since,
                 until=until,
                 facets=facets,
-                exclude=s.state.hidden | s.beyond_fork(),
+                exclude=s.now.state.hidden | s.beyond_fork(),
                 explain=explain,
             )
 
@@ -262,16 +238,16 @@ class Context:
             SegmentNotFound: no such id in this session or its `reads`. WindowOverflow: it takes over half the budget.
         """
         segment_id = inputs.segment_id(id)
-        with self._locked() as s:
-            return self._library.segment(wayback.restore(s, segment_id, s.reach(self._reads)))
+        with self._session.locked() as s:
+            return self._library.segment(wayback.restore(s, segment_id))
 
     def dispatch(self, name: str, arguments: Any) -> str | None:
         """Answer the model's call to `memory_search` or `memory_read`; None for a name that is not ours.
 
         Wrong arguments and unknown ids get a sentence for the model, never an exception.
         """
-        with self._locked() as s:
-            return wayback.dispatch(s, name, arguments, s.reach(self._reads))
+        with self._session.locked() as s:
+            return wayback.dispatch(s, name, arguments)
 
     def explain(self, id: int) -> Explanation:  # noqa: A002 - the public name
         """Say where a segment stands and why: rule, score, rank and root path of the newest collection that saw it.
@@ -280,7 +256,7 @@ class Context:
             SegmentNotFound: no such id.
         """
         segment_id = inputs.segment_id(id)
-        with self._locked() as s:
+        with self._session.locked() as s:
             return history.explain(s, segment_id)
 
     def replay(self, turn: int) -> Prompt:
@@ -290,7 +266,7 @@ class Context:
             TurnNotFound: the session has no such turn.
         """
         inputs.count(turn, "turn", 1)
-        with self._locked() as s:
+        with self._session.locked() as s:
             return history.replay(s, turn)
 
     def switch(
@@ -307,20 +283,11 @@ class Context:
         Raises:
             BadInput: a bad choice. WindowOverflow: what must stay does not fit it; the old model stays then.
         """
-        with self._turns.lock, self._locked() as s:
-            kept = s.target.tools if tools is None else tools
+        with self._session.turn(), self._session.locked() as s:
+            kept = s.now.target.tools if tools is None else tools
             sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
-            chosen = choices.target(self._options, s.policy, model=model, **sizes)
+            chosen = choices.target(self._options, s.now.policy, model=model, **sizes)
             surgery.switch(s, chosen)
-
-    def retarget(
-        self, *, policy: Policy | None = None, reads: Sequence[str] | str = (), model: str, **chosen: Any
-    ) -> None:
-        """Take the choices of a second `Memory.context` call for the same session."""
-        with self._turns.lock, self._locked() as s:
-            used = policy or s.policy
-            s.retarget(choices.target(self._options, used, model=model, **chosen), used)
-            self._reads = choices.reads(reads)
 
     def rewind(self, id: int) -> None:  # noqa: A002 - the public name
         """Undo to just before a segment: it and all after it leave the prompt and recall; the log keeps all. Durable.
@@ -329,7 +296,7 @@ class Context:
             SegmentNotFound: no such id in this session.
         """
         segment_id = inputs.segment_id(id)
-        with self._turns.lock, self._locked() as s:
+        with self._session.turn(), self._session.locked() as s:
             surgery.rewind(s, segment_id)
 
     def drop(self, id: int) -> None:  # noqa: A002 - the public name
@@ -339,7 +306,7 @@ class Context:
             SegmentNotFound: no such id in this session. BadInput: it is the system prompt.
         """
         segment_id = inputs.segment_id(id)
-        with self._turns.lock, self._locked() as s:
+        with self._session.turn(), self._session.locked() as s:
             surgery.drop(s, segment_id)
 
     def fork(self, session: str, *, at: int | None = None, model: str | None = None) -> "Context":
@@ -350,45 +317,16 @@ class Context:
         """
         inputs.short(session, "session")
         cut = None if at is None else inputs.segment_id(at, "at")
-        with self._turns.lock, self._locked() as s:
-            if cut is not None:
-                wayback.own(s, cut)
-            made = self._opener(session, lambda: self._branch(s, session, model))
-            try:
-                surgery.branch(s, made._s, cut)  # noqa: SLF001 - another of our own kind
-            except BaseException:
-                made._closed = True  # noqa: SLF001 - the name is free again: calling again is the remedy
-                raise
-            return made
-
-    def _branch(self, s: Session, session: str, model: str | None) -> "Context":
-        target = s.target
-        same = {"provider": target.provider, "window": target.window, "reserve": target.reserve}
-        return Context(
-            self._log,
-            self._options,
-            session,
-            policy=s.policy,
-            opener=self._opener,
-            reads=self._reads,
-            model=target.model.name if model is None else model,
-            tools=target.tools,
-            **(same if model is None else {}),
-        )
-
-    def note(self, change: Callable[[Session], None]) -> None:
-        """Take note of what `Memory` changed in the store: a pin, something forgotten."""
-        with self._locked() as s:
-            change(s)
+        target = self._session.now.target
+        chosen: dict[str, Any] = {"model": target.model.name if model is None else model, "tools": target.tools}
+        if model is None:
+            chosen |= {"provider": target.provider, "window": target.window, "reserve": target.reserve}
+        return self._fork(self._session, session, cut, chosen)
 
     def close(self) -> None:
         """Free the lease; what was appended is committed first. A second call does nothing."""
-        with self._turns.lock:
-            if self._closed:
-                return
-            self._log.commit()
-            self._closed = True
-            self._lease.release()
+        self._session.close()
+        self._closed()
 
     def __enter__(self) -> "Context":  # noqa: PYI034 - Self needs Python 3.11
         return self

@@ -7,7 +7,9 @@ from ctxmem import models
 from ctxmem.collector import Decision, Plan
 from ctxmem.collector.working import FULL
 from ctxmem.context.assembly import build, join
-from ctxmem.context.session import Sent, Session
+from ctxmem.context.session import Session
+from ctxmem.context.standing import Sent
+from ctxmem.context.wayback import in_reach
 from ctxmem.errors import TurnNotFound
 from ctxmem.prompt import intake
 from ctxmem.prompt.prompt import Explanation, Prompt
@@ -25,7 +27,7 @@ def replay(s: Session, number: int) -> Prompt:
     with s.log.snapshot() as snapshot:
         row = turns.turn(snapshot, s.number, number)
         if row is None:
-            raise TurnNotFound(f"session {s.name!r} has no turn {number}; it has {s.row.turn}")
+            raise TurnNotFound(f"session {s.now.row.name!r} has no turn {number}; it has {s.now.row.turn}")
         tools = turns.tools(snapshot, s.number, row.tools)
     state = s.state_of(row)
     model = models.lookup(row.model, s.options.models)
@@ -45,12 +47,12 @@ def explain(s: Session, segment_id: int) -> Explanation:
     """Say where a segment stands, and by which rule of which collection. Cost: O(collections since it left).
 
     Raises:
-        SegmentNotFound: no such id.
+        SegmentNotFound: no such id in this session or its `reads`.
     """
-    record = s.log.get(segment_id)
+    record = in_reach(s, segment_id, s.reach())
     group = record.group if record.group >= 0 else segment_id
     where = _where(s, segment_id, group, in_prompt=intake.TURN in record.extra)
-    for session, below in ((s.number, s.row.collections), *reversed(s.row.journals)):
+    for session, below in ((s.number, s.now.row.collections), *reversed(s.now.row.journals)):
         found = _decision(s, session, below, group)
         if found is not None:
             number, turn, d = found
@@ -79,13 +81,14 @@ def _decision(s: Session, session: int, below: int, group: int) -> tuple[int, in
 def _where(s: Session, segment_id: int, group: int, *, in_prompt: bool) -> str:
     if s.log.is_forgotten(segment_id):
         return "forgotten"
-    if segment_id == s.state.system_id:
+    state = s.now.state
+    if segment_id == state.system_id:
         return "system"
-    if any(segment_id == system_id for system_id, _ in s.state.systems):
+    if any(segment_id == system_id for system_id, _ in state.systems):
         return "replaced"
-    if segment_id in s.state.hidden:
+    if segment_id in state.hidden:
         return "hidden"
-    if segment_id in s.state.working:
-        forms = {shown.segment_id: shown.form for shown in s.state.working.shown_of(group)}
+    if segment_id in state.working:
+        forms = {shown.segment_id: shown.form for shown in state.working.shown_of(group)}
         return "shown" if forms.get(segment_id, FULL) == FULL else "stub"
     return "ledger" if in_prompt else "note"

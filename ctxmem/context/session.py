@@ -1,85 +1,228 @@
-"""What a context stands on: one session's state, view and rows, resumed from the log and admitted to as it grows.
+"""One session of an open store, and the only one that changes where it stands.
 
-I1. The state is a function of the stored epoch and the segments after it (`resume`).
-I2. While a turn is being committed there are two states, before and after: what is admitted meanwhile goes to both.
-I3. The caller holds `lock` for everything here but `log` itself.
+I1. `now` is assigned in this file alone. Every other module reads it and returns the next one.
+I2. While a turn is being committed there are two standings, before and after. What happens meanwhile (an append, a
+    usage, a pin) is applied to both, so neither outcome of the commit loses it.
+I3. Locks are taken in this order: the turn lock, the session's own lock, the locks of the log (`log/writer`). The turn
+    lock is held while a turn is taken; the session's own lock while the standing is read or changed. No lock is held
+    while a coroutine awaits: its commit is noted instead, and whoever takes the turn lock next waits for that commit.
+    `Contexts`, which knows all sessions, calls none of them while it holds its lock.
+I4. Whether the session is closed is tested inside the locks, and it is closed inside both: nothing that began before
+    is under way when the lease is given back, and nothing begins after.
+I5. The state is a function of the stored epoch and the segments after it. So it is read again where an interrupt came
+    between the log's append and the state's.
 """
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 
-from ctxmem.collector import Marks, marks
+from ctxmem.context.standing import Sent, Standing
+from ctxmem.errors import CtxMemError, StoreClosed
 from ctxmem.log import Log
-from ctxmem.options import Options, Policy
+from ctxmem.log.lease import Lease
+from ctxmem.log.writer import Write
+from ctxmem.options import Options
 from ctxmem.prompt import intake
 from ctxmem.prompt.recall import compose
 from ctxmem.prompt.state import State
-from ctxmem.prompt.target import Target
-from ctxmem.prompt.view import Layout, Reads, View
+from ctxmem.prompt.view import Reads, View
 from ctxmem.providers import Renderer
 from ctxmem.search.facets import IdSet
 from ctxmem.segment import Call, Record
+from ctxmem.store import Batch
 from ctxmem.tables import turns
-from ctxmem.tables.turns import ContextRow, TurnRow
-from ctxmem.tokens import Calibration
+from ctxmem.tables.turns import TurnRow
 
-CLOSED_TOKENS = 40  # a placeholder result with its framing and id, at most
 _CHUNK = 256  # segments read at once on resume
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What the last prompt showed: the first `n_entries` of a layout of an epoch, their tokens, the system prompt."""
-
-    layout: Layout = field(default_factory=Layout)
-    n_entries: int = 0
-    tokens: int = 0
-    epoch: int = -1
-    system_id: int = -1
-
-    @staticmethod
-    def of(layout: Layout, state: State) -> "Sent":
-        """Take a layout as it is now."""
-        return Sent(layout, len(layout.entries), layout.tokens, state.epoch, state.system_id)
-
-
 class Session:
-    """The parts of one context, in one place. Not safe from several threads without `lock`."""
+    """The parts of one context. What is not said to take a lock is called inside `locked`."""
 
-    def __init__(self, log: Log, options: Options, name: str, number: int, target: Target, policy: Policy) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, log: Log, options: Options, number: int, lease: Lease, standing: Standing) -> None:
         self.log = log
         self.options = options
-        self.name = name
         self.number = number
-        self.target = target
-        self.policy = policy
-        self.state = State()
-        self.staged: State | None = None
-        self.laid_out_newest = -1  # of the turn that is being committed; -1 where there is none
-        self.row = ContextRow(name, target_key(target))
-        self.calibration = Calibration(scale=target.model.prior)
-        self.sent: Sent | None = Sent()  # None: not read again yet after a resume
-        self.newest: tuple[int, Record] | None = None  # the segment appended last, as it was queued
-        self.recalled_for = b""  # what the turn wanted that recalled something and failed
-        self.seen_marks = -1
-        self.seen_forgotten: set[int] = set()  # of what the state shows or quotes
-        self.appended_tokens = 0  # since the last turn
-        self.view = self._new_view()
+        self._turn_lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._lease = lease
+        self._now = standing
+        self._next: Standing | None = None  # of the turn that is being committed
+        self._write: Write | None = None  # what puts that turn
+        self._commit: Future[None] | None = None  # of that turn, where a coroutine awaits it
+        self._view: View | None = None
+        self._is_closed = False
+        self._is_torn = False  # the log may hold a segment that the state does not (I5)
+        self._seen_marks = -1
+        self._seen_forgotten: set[int] = set()  # of what the state shows or quotes
+        self._calls: tuple[int, tuple[Call, ...]] = (-1, ())  # of the group that was answered last
 
-    def _new_view(self) -> View:
-        return View(Renderer(self.target.provider, self.target.model), self.reads())
+    # -- the way in -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def turn(self) -> Iterator["Session"]:
+        """Take the turn lock: no other turn is taken inside the `with`, and none is being committed.
+
+        Raises:
+            StoreClosed: the context, or its store, was closed.
+        """
+        with self._turn_lock:
+            self._land()
+            with self._lock:
+                self._ensure_open()
+            yield self
+
+    @contextmanager
+    def locked(self) -> Iterator["Session"]:
+        """Take the session's own lock: nothing else reads or changes it inside the `with`. Raises as `turn`."""
+        with self._lock:
+            self._ensure_open()
+            if self._is_torn and self._next is None:
+                self._mend()
+            yield self
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise StoreClosed("this context was closed; ask the Memory for it again")
+        self.log.ensure_open()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session was closed. Without the locks: it may be closed the next moment."""
+        return self._is_closed
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether a turn is being taken or committed. Without the locks: for coroutines, which must not block."""
+        return self._commit is not None or self._turn_lock.locked()
+
+    def close(self) -> None:
+        """Commit what was appended and give the lease back; again does nothing. Takes both locks."""
+        with self._turn_lock:
+            self._land()
+            with self._lock:
+                if not self._is_closed:
+                    self.log.commit()
+                    self.abandon()
+
+    def abandon(self) -> None:
+        """Give the lease back without a commit: of a session that nobody has seen yet."""
+        self._is_closed = True
+        self._lease.release()
+
+    # -- where it stands --------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Standing:
+        """Where the session stands. Without the lock it is whole, but may be the last one already."""
+        return self._now
+
+    @property
+    def view(self) -> View:
+        """The view of the present model, made anew after a change of model or wire shape."""
+        if self._view is None:
+            self._view = View(Renderer(self._now.target.provider, self._now.target.model), self.reads())
+        return self._view
 
     def reads(self) -> Reads:
-        """Give the view what it may ask of the log."""
-        return Reads(self.log.get_many, self.log.is_forgotten, self.recall_text)
+        """Give a view what it may ask of the log."""
+        log = self.log
+        return Reads(log.get_many, log.is_forgotten, lambda record: recall_text(log, record))
 
-    def recall_text(self, record: Record) -> str:
-        """Render a recall segment from the segments that it quotes: what was restored, byte for byte."""
-        return compose(record.extra[intake.QUOTES], self.log.get, is_verbatim=intake.RESTORED in record.extra)
+    def apply(self, change: Callable[[Standing], Standing]) -> None:
+        """Change where the session stands, and where it will stand after the turn that is being committed (I2)."""
+        self._stand(change(self._now))
+        if self._next is not None:
+            self._next = change(self._next)
 
-    # -- resuming -----------------------------------------------------------------------------------------------
+    def begin(self, after: Standing, write: Write) -> None:
+        """Note where the session will stand when the turn that is laid out has been committed, and what to commit."""
+        self._next, self._write = after, write
+
+    def commit_turn(self) -> None:
+        """Commit the turn that was begun, and stand after it; inside `turn`, outside `locked`.
+
+        On disk when this returns; where it raises, the session stands where it stood.
+        """
+        is_committed = False
+        try:
+            self.log.commit(self._write)
+            is_committed = True
+        finally:
+            self._settle(is_committed=is_committed)
+
+    def commit_turn_soon(self) -> "Future[None]":
+        """Have the turn that was begun committed; whoever waits for the future calls `land` then. As `commit_turn`."""
+        try:
+            self._commit = self.log.commit_soon(self._write)
+        except BaseException:
+            self._settle(is_committed=False)
+            raise
+        return self._commit
+
+    def land(self, commit: "Future[None]") -> None:
+        """End the turn of a coroutine, once its commit is through; takes both locks, unless somebody else did it."""
+        if self._commit is commit:
+            with self._turn_lock:
+                self._land()
+
+    def _land(self) -> None:
+        """End the turn that is under way: a coroutine's, whose commit is waited for, or one that was interrupted."""
+        if self._commit is not None:
+            self._settle(is_committed=self._commit.exception() is None)
+            self._commit = None
+        elif self._next is not None:
+            self._settle(is_committed=False)
+
+    def _settle(self, *, is_committed: bool) -> None:
+        with self._lock:
+            if is_committed and self._next is not None:
+                self._stand(self._next)
+            else:
+                self.view.invalidate()
+            self._next = self._write = None
+
+    def change(self, after: Standing, write: Write | None = None) -> None:
+        """Commit where the session stands from now on, with `write`'s puts, then stand there; inside `turn` too.
+
+        On disk when this returns; where it raises, nothing has changed.
+        """
+        put = self.writer(after)
+
+        def both(batch: Batch) -> None:
+            put(batch)
+            if write is not None:
+                write(batch)
+
+        self.log.commit(both)
+        self._stand(after)
+        self.view.invalidate()
+
+    def writer(self, after: Standing) -> Write:
+        """Return what puts a standing's row, and its epoch's state where the epoch is not the stored one.
+
+        The state is packed here: what is appended before the commit belongs to the segments after it (I5).
+        """
+        row, number = after.row, self.number
+        is_new = after.state.epoch != self._now.row.epoch or row.turn <= 1
+        packed, epoch = after.state.pack() if is_new else None, after.state.epoch
+
+        def write(batch: Batch) -> None:
+            if packed is not None:
+                turns.put_epoch(batch, number, epoch, packed)
+            turns.put_context(batch, number, row)
+
+        return write
+
+    def _stand(self, after: Standing) -> None:
+        before, self._now = self._now.target, after
+        if (before.provider, before.model) != (after.target.provider, after.target.model):
+            self._view = None
+
+    # -- resuming ---------------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Read the session's row and epoch, and admit what was appended since. O(segments since the last epoch)."""
@@ -87,189 +230,147 @@ class Session:
             row = turns.context(snapshot, self.number)
             stored = None if row is None else turns.epoch(snapshot, self.number, row.epoch)
         if row is not None:
-            self.row = row
-            if stored is not None:
-                self.state = State.unpack(stored, row.epoch)
-            else:
-                self.state.epoch = row.epoch
-            self.sent = None if row.turn else Sent()
-            self._calibrate()
-            if row.target != target_key(self.target):
-                self._turn_cold()
-        self._admit_after(self.state.last_id)
+            self._now = self._now.resumed(row, _state(stored, row.epoch))
+        self._admit_later()
         self.follow_marks(is_resuming=True)
-        self.log.rise_above(self.state.last_id)
+        self.log.rise_above(self._now.state.last_id)
+
+    def _admit_later(self) -> None:
+        """Admit the segments after the state's last one; `appended_tokens` counts from the last turn's newest on."""
+        newest, ids = self._now.row.newest, self.log.index.session_ids(self.number, self._now.state.last_id)
+        for at in range(0, len(ids), _CHUNK):
+            part = ids[at : at + _CHUNK]
+            for segment_id, record in zip(part, self.log.get_many(part), strict=True):
+                self._admit(segment_id, record)
+                if segment_id <= newest:
+                    self._now = replace(self._now, base_tokens=self._now.state.admitted_tokens)
+
+    def _mend(self) -> None:
+        """Read the state again from its epoch and the log (I5); the prompt may change, so the epoch ends."""
+        row, self._view = self._now.row, None
+        with self.log.snapshot() as snapshot:
+            state = _state(turns.epoch(snapshot, self.number, row.epoch), row.epoch)
+        self._now = replace(self._now, state=state, base_tokens=0)
+        self._admit_later()
+        state.end_epoch()
+        self._seen_marks = -1
+        self.follow_marks()
+        self._is_torn = False
 
     def last_sent(self) -> Sent:
         """Return what the last prompt showed; after a resume it is laid out again, once, from its turn's row."""
-        if self.sent is None:
-            self.sent = Sent()
-            if not self.row.is_cold:  # else nothing is compared with it
+        if self._now.sent is None:
+            sent, row = Sent(), None
+            if not self._now.row.is_cold:  # else nothing is compared with it
                 with self.log.snapshot() as snapshot:
-                    row = turns.turn(snapshot, self.number, self.row.turn)
-                if row is not None:
-                    state = self.state_of(row)
-                    self.view.refresh(state)
-                    self.sent = Sent.of(self.view.layout, state)
-                    self.view.invalidate()
-        return self.sent
+                    row = turns.turn(snapshot, self.number, self._now.row.turn)
+            if row is not None:
+                state = self.state_of(row)
+                self.view.refresh(state)
+                sent = Sent.of(self.view.layout, state)
+                self.view.invalidate()
+            self._now = replace(self._now, sent=sent)
+            return sent
+        return self._now.sent
 
     def state_of(self, row: TurnRow) -> State:
         """Return the state that a turn was laid out from. O(segments since its epoch began)."""
         with self.log.snapshot() as snapshot:
-            stored = turns.epoch(snapshot, self.number, row.epoch)
-        state = State.unpack(stored, row.epoch) if stored is not None else State()
-        state.epoch = row.epoch
+            state = _state(turns.epoch(snapshot, self.number, row.epoch), row.epoch)
         for segment_id in self.log.index.session_ids(self.number, state.last_id):
             if segment_id > row.newest:
                 break
             state.admit(segment_id, self.log.get(segment_id))
         return state
 
-    def _admit_after(self, last_id: int) -> None:
-        ids = self.log.index.session_ids(self.number, last_id)
-        for at in range(0, len(ids), _CHUNK):
-            part = ids[at : at + _CHUNK]
-            for segment_id, record in zip(part, self.log.get_many(part), strict=True):
-                self.admit(segment_id, record)
+    # -- growing ----------------------------------------------------------------------------------------------------
 
-    def _calibrate(self) -> None:
-        known = self.row.calibrations.get(self.target.model.name)
-        self.calibration = Calibration.from_dict(known) if known else Calibration(scale=self.target.model.prior)
+    def append(self, record: Record, key: str | None = None) -> tuple[int, bool]:
+        """Append to the log and to the prompt: the segment's id, and whether it is new. Raises as `Log.append`."""
+        self._is_torn = True
+        try:
+            segment_id, is_new = self.log.append(record, key=key)
+        except CtxMemError:
+            self._is_torn = False  # nothing was appended
+            raise
+        if is_new:
+            self._admit(segment_id, record)
+        self._is_torn = False
+        return segment_id, is_new
 
-    def _turn_cold(self) -> None:
-        """Note that the provider's cache has nothing of this prompt."""
-        self.row.is_cold = True
-        self.row.target = target_key(self.target)
-        self.state.end_epoch()
-
-    def retarget(self, target: Target, policy: Policy) -> bool:
-        """Take another model, provider, window or tools from now on; False where nothing differs."""
-        self.policy = policy
-        if target_key(target) == target_key(self.target):
-            return False
-        is_other = (target.model.name, target.provider) != (self.target.model.name, self.target.provider)
-        self.target = target
-        if is_other:
-            self.view = self._new_view()
-            self._calibrate()
-        self._turn_cold()
-        return True
-
-    # -- growing ------------------------------------------------------------------------------------------------
-
-    @property
-    def sent_newest(self) -> int:
-        """Id of the newest segment of the last prompt, or of the one that is being committed; -1 before the first."""
-        return max(self.row.newest, self.laid_out_newest)
-
-    def admit(self, segment_id: int, record: Record) -> None:
-        """Take one segment into the prompt, of both states where a turn is being committed."""
+    def _admit(self, segment_id: int, record: Record) -> None:
+        """Take one segment into the prompt, of both states where a turn is being committed (I2). O(1) amortised."""
         group = record.group if record.group >= 0 else segment_id
-        if intake.TURN in record.extra and segment_id > self.row.newest:
-            self.appended_tokens += record.tokens
-        for state in (self.state, self.staged):
-            if state is None or segment_id <= state.last_id:
+        newest = self._now.row.newest if self._next is None else max(self._now.row.newest, self._next.row.newest)
+        for state in self._states():
+            if segment_id <= state.last_id:
                 continue
-            is_system = intake.SYSTEM in record.extra and (state.system_id >= 0 or self.sent_newest >= 0)
+            is_system = intake.SYSTEM in record.extra and (state.system_id >= 0 or newest >= 0)
             state.admit(segment_id, record)
-            is_late = intake.INDEX in record.extra and group <= self.sent_newest
-            if (is_system or is_late) and segment_id > self.sent_newest:  # else it was sent, and this is a resume
+            is_late = intake.INDEX in record.extra and group <= newest
+            if (is_system or is_late) and segment_id > newest:  # else it was sent, and this is a resume
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
 
-    def appended(self, segment_id: int) -> Record | None:
-        """Return the record of the segment appended last, as it was queued; None for any other: read the log."""
-        return self.newest[1] if self.newest is not None and self.newest[0] == segment_id else None
+    def _states(self) -> list[State]:
+        if self._next is None or self._next.state is self._now.state:
+            return [self._now.state]
+        return [self._now.state, self._next.state]
+
+    def call(self, group: int, index: int) -> Call:
+        """Return one call of a group; the group answered last is kept, since its results come one after another."""
+        if self._calls[0] != group:
+            self._calls = group, self.log.get(group).calls
+        return self._calls[1][index]
 
     def waiting(self) -> tuple[Call, ...]:
         """Return the calls that wait for a result, oldest first."""
-        return tuple(self.log.get(group).calls[index] for group, index in self.state.calls.waiting())
-
-    # -- sizes, in o200k tokens -----------------------------------------------------------------------------------
-
-    def fixed(self, state: State) -> int:
-        """Return what every prompt takes: framing, tools, system. The policy's shares are of what is left."""
-        return self.view.renderer.framing_tokens + self.target.tools_tokens + state.system_tokens
-
-    def load(self, state: State) -> int:
-        """Return what groups, ledger and placeholders take. O(calls that wait + pieces of the ledger)."""
-        return self.closed(state) + state.working.tokens + state.ledger.tokens
-
-    def closed(self, state: State) -> int:
-        """Return what the placeholders of calls without a result take."""
-        return sum(1 for _ in state.calls.waiting()) * CLOSED_TOKENS
-
-    def total(self, state: State) -> int:
-        """Return the size of all that would be sent now, but for `extra`."""
-        return self.fixed(state) + self.load(state)
-
-    def room(self, state: State) -> int:
-        """Return the most that `load` and `extra` may take, in o200k tokens."""
-        return self.capacity(state) - self.fixed(state)
-
-    def is_exact(self, state: State) -> bool:
-        """Say whether `total` is a count of the model's own tokens."""
-        return self.target.model.exact and not state.inexact
-
-    def capacity(self, state: State) -> int:
-        """Return the budget, in o200k tokens."""
-        return self.target.capacity(self.calibration, exact=self.is_exact(state))
-
-    def water(self, state: State) -> Marks:
-        """Return the water marks of the epoch, for `load`."""
-        return marks(
-            max(self.room(state), 1),
-            self.policy,
-            turn_tokens=state.mean_turn_tokens,
-            read_price=self.target.read_price,
-            write_price=self.target.write_price,
-        )
-
-    def is_cold(self, now: float) -> bool:
-        """Say whether the provider's cache has surely nothing left of the last prompt."""
-        row = self.row
-        return row.is_cold or (row.turn > 0 and now - row.last_at > self.target.cache_ttl_s)
-
-    # -- marks --------------------------------------------------------------------------------------------------
+        return tuple(self.call(group, index) for group, index in self._now.state.calls.waiting())
 
     def follow_marks(self, *, is_resuming: bool = False) -> None:
         """Take note of what was pinned or forgotten, by any process: what showed it shows `[forgotten]` from now on."""
         version = self.log.marks_version
-        if version == self.seen_marks:
+        if version == self._seen_marks:
             return
-        self.seen_marks = version
-        states = [state for state in (self.state, self.staged) if state is not None]
-        for state in states:
+        self._seen_marks, self._calls = version, (-1, ())
+        for state in self._states():
             for segment_id in state.working.segments["id"].tolist():
                 state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
-        before, self.seen_forgotten = self.seen_forgotten, set(filter(self.log.is_forgotten, self.state.sources()))
-        if not is_resuming and not self.seen_forgotten <= before:
-            for state in states:
+        before, now = self._seen_forgotten, set(filter(self.log.is_forgotten, self._now.state.sources()))
+        self._seen_forgotten = now
+        if not is_resuming and not now <= before:
+            for state in self._states():
                 state.erase(self.log.is_forgotten)
                 state.end_epoch()
             self.view.forget()
 
-    # -- the reach of recall ----------------------------------------------------------------------------------------
+    # -- the reach of recall ------------------------------------------------------------------------------------------
 
     def beyond_fork(self) -> IdSet:
         """Return the ids of the sessions forked from that came after the fork."""
         found = IdSet()
-        for session, newest in self.row.lineage:
+        for session, newest in self._now.row.lineage:
             found.update(self.log.index.session_ids(session, newest))
         return found
 
-    def reach(self, reads: Sequence[str] | str) -> set[int] | None:
+    def reach(self) -> set[int] | None:
         """Return the sessions that recall and search may reach, None for all."""
-        if reads == "*":
+        if self._now.reads == "*":
             return None
-        found = {self.number, *(session for session, _ in self.row.lineage)}
-        for name in reads:
+        found = {self.number, *(session for session, _ in self._now.row.lineage)}
+        for name in self._now.reads:
             number = self.log.session(name, create=False)
             if number is not None:
                 found.add(number)
         return found
 
 
-def target_key(target: Target) -> list[object]:
-    """Return what a change of model, wire shape or tools is seen by."""
-    return [target.model.name, target.provider, target.window, target.reserve, target.tools_digest]
+def recall_text(log: Log, record: Record) -> str:
+    """Render a recall segment from the segments that it quotes: what was restored, byte for byte."""
+    return compose(record.extra[intake.QUOTES], log.get, is_verbatim=intake.RESTORED in record.extra)
+
+
+def _state(stored: dict[str, object] | None, epoch: int) -> State:
+    """Return the state at the start of an epoch, from what was stored of it."""
+    state = State() if stored is None else State.unpack(stored, epoch)
+    state.epoch = epoch
+    return state

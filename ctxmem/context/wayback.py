@@ -4,11 +4,13 @@ I1. What the model asks for wrongly is answered with a sentence; what the caller
 I2. Ids are checked against the sessions in reach before a byte of them is shown.
 """
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ctxmem import tokens
-from ctxmem.context.session import Session
+from ctxmem.context.session import Session, recall_text
 from ctxmem.errors import CtxMemError, SegmentNotFound, WindowOverflow
 from ctxmem.prompt import intake, memorytools
 from ctxmem.prompt.memorytools import PAGE_TOKENS, QUOTED, SEARCH, whole
@@ -29,7 +31,7 @@ def in_reach(s: Session, segment_id: int, reach: set[int] | None) -> Record:
     """
     record = s.log.get(segment_id)
     if reach is None or record.session in reach:
-        shared = {session: newest for session, newest in s.row.lineage}  # noqa: C416 - pairs are lists
+        shared = {session: newest for session, newest in s.now.row.lineage}  # noqa: C416 - pairs are lists
         if record.session == s.number or segment_id <= shared.get(record.session, segment_id):
             return record
     raise SegmentNotFound(
@@ -43,21 +45,22 @@ def own(s: Session, segment_id: int) -> Record:
     Raises:
         SegmentNotFound: it is another session's.
     """
-    return in_reach(s, segment_id, {s.number, *(session for session, _ in s.row.lineage)})
+    return in_reach(s, segment_id, {s.number, *(session for session, _ in s.now.row.lineage)})
 
 
-def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
-    """Bring the group of a segment back at the end, in full, as a root for some turns; the caller holds the lock.
+def restore(s: Session, segment_id: int) -> int:
+    """Bring the group of a segment back at the end, in full, as a root for some turns.
 
-    Returns the id of the segment that shows it, or the id asked for where the prompt shows it in full already.
+    The caller holds the session's lock. Returns the id of the segment that shows it, or the id asked for where the
+    prompt shows it in full already.
 
     Raises:
         SegmentNotFound: not in reach. WindowOverflow: it takes more than half of the budget.
     """
-    record = in_reach(s, segment_id, reach)
-    if segment_id in s.state.visible():
+    record, shown = in_reach(s, segment_id, s.reach()), s.now.state.visible()
+    if segment_id in shown:
         return segment_id
-    group, shown = record.group if record.group >= 0 else segment_id, s.state.visible()
+    group = record.group if record.group >= 0 else segment_id
     if intake.QUOTES in record.extra:  # a recall: what it showed
         quotes = [(i, start, stop) for i, start, stop in record.extra[intake.QUOTES] if i not in shown]
         if not quotes:
@@ -65,7 +68,7 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
     else:
         quotes = [(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
     size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
-    room = int(RESTORE_SHARE * s.capacity(s.state))
+    room = int(RESTORE_SHARE * s.now.capacity_tokens)
     if size > room:
         listed = [(i, s.log.get(i).tokens, "restore") for i, _, _ in quotes]
         raise WindowOverflow(
@@ -74,7 +77,7 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
             size,
             sorted(listed, key=lambda row: -row[1]),
         )
-    until = s.row.turn + s.policy.restore_turns
+    until = s.now.row.turn + s.now.policy.restore_turns
     made = Record(
         session=s.number,
         kind="recall",
@@ -83,21 +86,19 @@ def restore(s: Session, segment_id: int, reach: set[int] | None) -> int:
         tokens=size,
         at=s.options.now(),
         extra={
-            intake.TURN: s.row.turn,
+            intake.TURN: s.now.row.turn,
             intake.QUOTES: [list(q) for q in quotes],
             intake.UNINDEXED: True,
             intake.RESTORED: until,
         },
     )
-    new_id, _ = s.log.append(made)
-    s.admit(new_id, made)
-    return new_id
+    return s.append(made)[0]
 
 
 def members(s: Session, group: int, record: Record) -> list[int]:
     """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's."""
     first = s.log.get(group)
-    found, shared = [group], {of: newest for of, newest in s.row.lineage}  # noqa: C416 - pairs are lists
+    found, shared = [group], {of: newest for of, newest in s.now.row.lineage}  # noqa: C416 - pairs are lists
     for session in dict.fromkeys((first.session, record.session, s.number)) if first.calls else ():
         for segment_id in s.log.index.session_ids(session, group)[:_NEAR]:
             if len(found) > len(first.calls) or segment_id > shared.get(session, segment_id):
@@ -110,14 +111,20 @@ def members(s: Session, group: int, record: Record) -> list[int]:
 # -- the model's tools --------------------------------------------------------------------------------------------
 
 
-def dispatch(s: Session, name: str, arguments: Any, reach: set[int] | None) -> str | None:
-    """Answer a call of the model to one of our tools; None for a name that is not ours. The caller holds the lock."""
+def dispatch(s: Session, name: str, arguments: Any) -> str | None:
+    """Answer a call of the model to one of our tools; None for a name that is not ours.
+
+    The caller holds the session's lock.
+    """
     if name not in memorytools.NAMES:
         return None
+    if isinstance(arguments, str):  # as an SDK holds them that does not parse what the model wrote
+        with suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
     if not isinstance(arguments, Mapping):
         return f"{QUOTED}\nThe arguments must be an object."
     try:
-        answer = _search(s, arguments, reach) if name == SEARCH else _read(s, arguments, reach)
+        answer = _search(s, arguments) if name == SEARCH else _read(s, arguments)
     except SegmentNotFound as error:
         answer = f"There is no item [#{error.segment_id}] in this work. Use memory_search to find its number."
     except CtxMemError as error:
@@ -125,7 +132,7 @@ def dispatch(s: Session, name: str, arguments: Any, reach: set[int] | None) -> s
     return f"{QUOTED}\n{answer}"
 
 
-def _search(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> str:
+def _search(s: Session, arguments: Mapping[str, Any]) -> str:
     text, file = arguments.get("query"), arguments.get("file")
     if not isinstance(text, str) or not text.strip():
         return "`query` must be a text of two to six distinctive words."
@@ -136,8 +143,8 @@ def _search(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) ->
     if query is None:
         return "The query holds only common words. Use names, paths, numbers or error text."
     facets = {"file": file} if isinstance(file, str) and file else {}
-    exclude = s.state.hidden | s.beyond_fork()
-    found = s.log.index.search(query, limit=limit, sessions=reach, facets=facets, exclude=exclude)
+    exclude = s.now.state.hidden | s.beyond_fork()
+    found = s.log.index.search(query, limit=limit, sessions=s.reach(), facets=facets, exclude=exclude)
     if not found:
         return "Nothing found. Try other words, such as names, paths or numbers."
     words = words_of(text)
@@ -149,13 +156,13 @@ def _search(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) ->
     return "\n\n".join(parts)
 
 
-def _read(s: Session, arguments: Mapping[str, Any], reach: set[int] | None) -> str:
+def _read(s: Session, arguments: Mapping[str, Any]) -> str:
     asked = whole(arguments, "id", None, 0, MAX_ID)
     if isinstance(asked, str):
         return asked
-    record = in_reach(s, asked, reach)
+    record = in_reach(s, asked, s.reach())
     if not record.text and intake.QUOTES in record.extra:
-        return s.recall_text(record)
+        return recall_text(s.log, record)
     offset = whole(arguments, "offset", 0, 0, max(len(record.text) - 1, 0))
     if isinstance(offset, str):
         return offset

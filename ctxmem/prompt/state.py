@@ -31,8 +31,8 @@ class State:
     """What one context shows now. Not safe from several threads: the context holds its lock."""
 
     __slots__ = (
-        *("calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger", "mean_turn_tokens", "quoted"),
-        *("stripped", "systems", "touched", "version", "working"),
+        *("admitted_tokens", "calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger"),
+        *("mean_turn_tokens", "quoted", "stripped", "systems", "touched", "version", "working"),
     )
 
     def __init__(self) -> None:
@@ -48,6 +48,7 @@ class State:
         self.inexact: set[int] = set()  # segments whose count is an estimate
         self.mean_turn_tokens = 0.0  # at the start of the epoch: water marks are fixed within one
         self.has_memory_read = False
+        self.admitted_tokens = 0  # of all that was admitted since the state was made or read; not stored
         self.touched: list[int] = []  # groups that changed since the view was refreshed
         self.version = 0  # rises with every change
 
@@ -57,6 +58,7 @@ class State:
         if intake.TURN not in extra:
             return
         self.last_id = max(self.last_id, segment_id)
+        self.admitted_tokens += record.tokens
         self.version += 1
         if extra.get(intake.SYSTEM):
             self.systems.append((segment_id, record.tokens))

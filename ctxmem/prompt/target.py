@@ -37,6 +37,7 @@ class Target:
     tools_tokens: int  # o200k
     tools_digest: bytes
     cache_ttl_s: float
+    framing_tokens: int  # o200k: what every prompt takes beside its messages
 
     @classmethod
     def of(
@@ -68,11 +69,11 @@ class Target:
             limit = min(limit, model.max_input_tokens, policy.ceiling)
         if limit <= 0:
             raise BadInput(f"window={total} less reserve={kept} leaves nothing for the prompt; lower reserve")
-        spoken = Renderer(shape, model).provider
-        schemas = _schemas(tools, spoken)
+        renderer = Renderer(shape, model)
+        schemas = _schemas(tools, renderer.provider)
         return cls(
             model=model,
-            provider=spoken,
+            provider=renderer.provider,
             window=total,
             reserve=kept,
             limit=limit,
@@ -80,6 +81,7 @@ class Target:
             tools_tokens=count_tools(schemas, shape) if schemas else 0,
             tools_digest=blake2b(pack(schemas), digest_size=8).digest() if schemas else b"",
             cache_ttl_s=policy.cache_ttl_s if policy.cache_ttl_s is not None else CACHE_TTL_S.get(shape, OTHER_TTL_S),
+            framing_tokens=renderer.framing_tokens,
         )
 
     def budget(self, *, exact: bool) -> int:

@@ -23,7 +23,7 @@ _ONE = struct.Struct(">I")
 _TWO = struct.Struct(">II")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ContextRow:
     """Where a context stands. `target` holds (model, provider, window, reserve, tools digest) to see a change by."""
 

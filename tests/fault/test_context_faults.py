@@ -84,7 +84,7 @@ def test_whatever_commit_fails_nothing_has_happened(tmp_path, failing, action):
                 if "recalling" not in action:  # a recalled segment stays, as any append does
                     assert standing(context) == before
                     assert context.tokens == tokens
-                assert len([c for c in memory._contexts.values() if not c.is_closed]) == sessions
+                assert memory.stats()["contexts"] == sessions
                 done = act(context)
             failing.left = -1
             expected = done if expected is None else expected
@@ -115,13 +115,13 @@ def test_a_turn_that_cannot_be_laid_out_leaves_no_trace(tmp_path, monkeypatch):
         for fail_at in range(1, 12):
             n_reads = 0
             monkeypatch.setattr(memory._log, "get_many", reading)
-            context._s.view = context._s._new_view()
+            context._session._view = None
             try:
                 context.collect(1_000) if fail_at % 2 else context.assemble()
                 break
             except ctxmem.CorruptSegment:
                 monkeypatch.setattr(memory._log, "get_many", many)
-                assert context._s.staged is None
+                assert context._session._next is None
                 assert standing(context) == expected
         monkeypatch.setattr(memory._log, "get_many", many)
         prompt = context.assemble()
@@ -134,14 +134,14 @@ def test_an_overflow_lists_the_roots_and_changes_nothing(tmp_path):
         fill(context, 3)
         small = context.append(user("pinned " * 300), pinned=True)
         large = context.append(user("huge " * 2_400))
-        turn, epochs = context.turn, context._s.state.epoch
+        turn, epochs = context.turn, context._session.now.state.epoch
         for _ in range(3):
             with pytest.raises(ctxmem.WindowOverflow) as raised:
                 context.assemble(recall="value1")
             roots = raised.value.roots
             assert [i for i, _, _ in roots[:2]] == [large.id, small.id]
             assert raised.value.needed > raised.value.budget == 2_500
-            assert (context.turn, context._s.state.epoch) == (turn, epochs)
+            assert (context.turn, context._session.now.state.epoch) == (turn, epochs)
         memory.unpin(small.id)
         context.drop(large.id)
         assert context.assemble().turn == turn + 1

@@ -137,7 +137,7 @@ class ContextMachine(RuleBasedStateMachine):
 
     def resync_calls(self):
         """Take which calls wait from the state: rewinding opens calls again."""
-        state = self.context._s.state.calls
+        state = self.context._session.now.state.calls
         calls = [(group, self.memory.get(group).calls[index].id) for group, index in state.waiting()]
         assert all(group in self.groups for group, _ in calls)
         self.open = sorted(calls)
@@ -150,7 +150,7 @@ class ContextMachine(RuleBasedStateMachine):
             self.context.restore(segment_id)
         except ctxmem.WindowOverflow:
             return
-        assert segment_id in self.context._s.state.visible()
+        assert segment_id in self.context._session.now.state.visible()
 
     @rule(model=st.sampled_from(MODELS), window=st.sampled_from([1_300, 1_600, 3_000]))
     def switch(self, model, window):
@@ -177,7 +177,7 @@ class ContextMachine(RuleBasedStateMachine):
 
     @invariant()
     def sizes_add_up(self):
-        state = self.context._s.state
+        state = self.context._session.now.state
         assert state.working.tokens == int(state.working.segments["shown_tokens"].sum())
         assert len(self.context.open_calls) == int(state.working.groups["open_calls"].sum())
 

@@ -42,11 +42,11 @@ def test_a_collection_that_frees_nothing_does_not_go_round(memory):
     """Endless condensation: the threshold could not be reached."""
     context = memory.context("a", **HOW)
     context.append(user("the task " * 700), pinned=True)
-    before = context._s.row.collections
+    before = context._session.now.row.collections
     for number in range(12):
         context.append(user(f"short {number}"))
         assert context.assemble().tokens <= 3_000
-    assert context._s.row.collections - before <= 6
+    assert context._session.now.row.collections - before <= 6
     context.append(user("too much " * 1_500), pinned=True)
     for _ in range(3):
         with pytest.raises(ctxmem.WindowOverflow):
@@ -91,7 +91,7 @@ def test_an_orphaned_call_blocks_no_collection(memory):
     context.append(assistant(None, ("never", "look", {})))
     fill(context, 80)
     assert context.assemble().tokens <= 3_000
-    assert context._s.row.collections > 3
+    assert context._session.now.row.collections > 3
     assert context.explain(1).state == "ledger"
     assert context.open_calls == ()
     context.append(tool("never", "a very late answer"))

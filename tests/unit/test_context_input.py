@@ -91,7 +91,7 @@ def test_a_wrong_message_changes_nothing(memory):
 
 def state_of(memory, context):
     """What would have changed: what waits, the newest id, the prompt to come."""
-    shown = context._s.state
+    shown = context._session.now.state
     return (
         memory.stats()["queued_entries"],
         shown.last_id,

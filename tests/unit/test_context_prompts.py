@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ctxmem
-from ctxmem.context.session import CLOSED_TOKENS
+from ctxmem.context.standing import CLOSED_TOKENS
 from ctxmem.providers import rendered_tokens
 from tests.dialogues import FAST, MODELS, blocks, fast, fill, seen, tool, user
 from tests.strategies import groups
@@ -59,12 +59,12 @@ def test_every_prompt_is_valid_fits_and_is_replayed(conversation, provider, wind
 def assert_counted(context, prompt):
     """`tokens` is never below a count from scratch, and above it by a bounded part."""
     counted = rendered_tokens(prompt.messages, prompt.provider, system=prompt.system, tools=prompt.tools)
-    estimate = context._s.calibration.estimate
+    estimate = context._session.now.calibration.estimate
     assert estimate(counted) <= prompt.tokens
-    records = context._s.log.get_many([*prompt.segments, *prompt.stubs])
+    records = context._session.log.get_many([*prompt.segments, *prompt.stubs])
     is_own = prompt.system is None and all(record.shape in {prompt.provider, None} for record in records)
     most = BOUND_A_PROMPT + BOUND_A_SEGMENT * len(records) + CLOSED_TOKENS * len(prompt.closed)
-    if is_own and not context._s.state.inexact and not any(has_reasoning(record) for record in records):
+    if is_own and not context._session.now.state.inexact and not any(has_reasoning(record) for record in records):
         assert prompt.tokens <= estimate(counted + most)
 
 
@@ -85,11 +85,11 @@ def test_a_prompt_is_a_prefix_of_the_next_between_collections(conversation, prov
             except ctxmem.WindowOverflow:
                 before = None
                 continue
-            if before is not None and before[0] == context._s.state.epoch and not is_filled(before[1]):
+            if before is not None and before[0] == context._session.now.state.epoch and not is_filled(before[1]):
                 pieces = blocks(before[1])
                 assert blocks(prompt)[: len(pieces)] == pieces
                 assert prompt.system == before[1].system
-            before = context._s.state.epoch, prompt
+            before = context._session.now.state.epoch, prompt
 
 
 def is_filled(prompt):

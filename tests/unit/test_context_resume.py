@@ -193,7 +193,7 @@ def test_a_turn_is_given_again_after_a_reopening_and_recalls_nothing_twice(tmp_p
         assert context.turn == first.turn
     with ctxmem.open(tmp_path / "s", options=FAST) as memory:  # what was changed otherwise than by an append is seen
         context = memory.context("a", model="gpt-4.1", window=2_000, reserve=0)
-        context.drop(context._s.state.working.group_ids()[-3])
+        context.drop(context._session.now.state.working.group_ids()[-3])
         other = context.assemble(recall="part1 value1", recall_tokens=300, extra=[user("today")])
         assert other.turn == first.turn + 1
         assert seen(context.replay(first.turn)) == seen(first)

@@ -68,7 +68,11 @@ def test_rewind_into_what_the_ledger_tells(memory):
     told = next(i for i in ids[12:] if context.explain(i).state == "ledger")
     first = ids.index(told) // 4
     context.rewind(ids[4 * first])
-    prompt = context.assemble() if context._s.state.working.group_ids() or context._s.state.ledger.pieces else None
+    prompt = (
+        context.assemble()
+        if context._session.now.state.working.group_ids() or context._session.now.state.ledger.pieces
+        else None
+    )
     said = "" if prompt is None else text_of(prompt)
     assert all(f"part{number}" not in said for number in range(first, 20))
     context.append(user("again"))

@@ -43,7 +43,7 @@ def test_every_prompt_is_valid_and_replayed(tmp_path, model):
                     assert prompt.collection is None or prompt.tokens > 0.4 * prompt.budget
             context.append(thought(number, {"type": "text", "text": f"answer {number} " * 30}))
         assert {number: seen(context.replay(number)) for number in sent} == sent
-        assert context._s.row.collections > 2
+        assert context._session.now.row.collections > 2
         for other in ("gpt-4.1", model, "gemini-2.5-pro"):
             context.switch(other, window=4_000)
             turn()

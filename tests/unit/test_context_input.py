@@ -217,7 +217,6 @@ def test_usage_raises_at_once_lowers_slowly_and_replaces(memory, tmp_path):
     context.observe({"input_tokens": second.tokens // 2})
     assert 0.9 * second.tokens < context.tokens < second.tokens
     context.observe({"output_tokens": 5})
-    context.observe({})
     learned = context.tokens
     memory.flush()
     memory.close()

@@ -114,6 +114,8 @@ class Rig:
 
     def bulk(self, ids, drawn):
         self.commit()
+        for _ in self.index.steps():  # a load finishes what is due first, and holds maintenance off
+            pass
         bulk = self.index.bulk()
         for segment_id, record in zip(ids, drawn, strict=True):
             self.records[segment_id] = record

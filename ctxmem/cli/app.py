@@ -1,11 +1,14 @@
 """The `ctxmem` command: a group that loads each command when it is asked for, and turns errors into sentences.
 
-Exit codes: 0 done, 1 the store or the input is at fault, 2 the command line is.
+Exit codes: 0 done, 1 the store or the input is at fault, 2 the command line is, 130 interrupted.
+A standard stream that is closed is as one that leads to /dev/null.
 """
 
 import importlib
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -51,25 +54,69 @@ def _group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: what the `ctxmem` script calls."""
-    try:
-        _group.main(args=arguments, prog_name="ctxmem", standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
-    except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except click.Abort:
-        _fail("Interrupted.", 130)
-    except BrokenPipeError:
-        # The reader has gone (`ctxmem search x | head`): what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except CtxMemError as exc:
-        _fail(str(exc), 1)
-    except OSError as exc:
-        _fail(f"{exc.filename or ''}: {exc.strerror or exc}".lstrip(": "), 1)
-
-
-def _fail(text: str, code: int) -> None:
-    click.echo(f"ctxmem: {text}", err=True)
+    _fill_closed_streams()
+    code = _run(sys.argv[1:] if arguments is None else arguments)
+    trouble = _flush(sys.stdout)
+    if trouble is not None and code == 0 and not isinstance(trouble, BrokenPipeError):
+        code = _say(f"the output could not be written: {trouble.strerror}", 1)
+    _flush(sys.stderr)
     sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command and say in one sentence what goes wrong; returns the exit code.
+
+    Not by click's own `main`, which has exit codes of its own for a closed pipe and loses that of `check`.
+    """
+    try:
+        with _group.make_context("ctxmem", list(arguments)) as context:
+            _group.invoke(context)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.ClickException as exc:
+        with suppress(OSError):
+            exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt) as exc:
+        return _say(str(exc) or "Interrupted.", 130)
+    except CtxMemError as exc:
+        return _say(str(exc), 1)
+    except BrokenPipeError:
+        return 0  # the reader has gone (`ctxmem search x | head`), which is no error
+    except OSError as exc:
+        return _say(f"{exc.filename or ''}: {exc.strerror or exc}".lstrip(": "), 1)
+    return 0
+
+
+def _say(text: str, code: int) -> int:
+    """Print a sentence to stderr, where that is open still; returns the exit code."""
+    with suppress(OSError):
+        click.echo(f"ctxmem: {text}", err=True)
+    return code
+
+
+def _fill_closed_streams() -> None:
+    """Open /dev/null where a standard stream was closed (`ctxmem stats >&-`).
+
+    Python has None there, and the next file that is opened, the store's, would get the stream's number.
+    """
+    number = 0
+    while number <= 2:
+        number = os.open(os.devnull, os.O_RDWR)
+    os.close(number)  # the first that was not needed
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+
+
+def _flush(stream: TextIO) -> OSError | None:
+    """Write what is buffered; where that fails, send it to /dev/null, for the interpreter flushes again at its end."""
+    try:
+        stream.flush()
+    except OSError as exc:
+        with suppress(OSError):  # a stream without a number is flushed nowhere
+            number = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(number, stream.fileno())
+            os.close(number)
+        return exc
+    return None

@@ -42,7 +42,7 @@ def search_command(
     is_json: bool,
 ) -> None:
     """Find segments by words, +required, -excluded, "phrases", prefix* and by facets; newest first without a query."""
-    for name, values in (("file", files), ("tags", tags), ("task", (task,) if task else ())):
+    for name, values in (("file", files), ("tags", tags), ("task", () if task is None else (task,))):
         for value in values:
             shared.add_facet(facets, name, value)
     with shared.open_existing(store) as memory:

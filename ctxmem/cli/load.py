@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -14,6 +14,7 @@ from ctxmem.transcripts import FORMATS, Conversation, conversations, detect, ite
 
 # Messages between two barriers: bounds what is held in memory, costs one flush.
 _FLUSH_EVERY = 1_000
+_NAMED = 10  # files passed over that are named
 
 
 @click.command("import")
@@ -43,26 +44,41 @@ def import_command(
     """Import OpenAI messages, the old JSON stash, plain text and source trees.
 
     The store is made where it is missing. Each item has a key from its file, so importing again adds only what is new.
+    Files are UTF-8 text from beginning to end: another is refused, or passed over in a tree and named on stderr.
     """
+    passed_over: list[str] = []
+    sources = [_source(file, form, passed_over.append) for file in files]  # each is looked at before a store is made
     done: list[dict[str, Any]] = []
-    with ctxmem.open(store) as memory, output.progress("importing") as progress:
-        load = _Load(memory, session, model, facets, progress)
-        for file in files:
-            kind = form or detect(file)
-            before, skipped = load.count, load.known
-            if kind == "openai":
-                for conversation in conversations(file, kind):
-                    load.conversation(conversation, file)
-            else:
-                load.items(items(file, kind))
-            done.append(
-                {"file": str(file), "format": kind, "segments": load.count - before, "known": load.known - skipped}
-            )
+    try:
+        with ctxmem.open(store) as memory, output.progress("importing") as progress:
+            load = _Load(memory, session, model, facets, progress)
+            done += [load.source(source) for source in sources]
+    except KeyboardInterrupt as exc:
+        raise click.Abort("Interrupted: what was imported is kept, the same command goes on from there.") from exc
+    if passed_over:
+        more = f" and {len(passed_over) - _NAMED} more" if len(passed_over) > _NAMED else ""
+        click.echo(f"Passed over: {', '.join(passed_over[:_NAMED])}{more}.", err=True)
     if is_json:
         output.print_json(done)
         return
     rows = [(one["file"], one["format"], f"{one['segments']:,}", f"{one['known']:,}") for one in done]
     output.table("", ["file", "format", "new segments", "known already"], rows, numbers=(2, 3))
+
+
+class _Source(NamedTuple):
+    """What one file or tree holds, not read yet: conversations of the format "openai", items of the others."""
+
+    file: Path
+    form: str
+    conversations: Iterator[Conversation]
+    items: Iterator[dict[str, Any]]
+
+
+def _source(file: Path, given: str | None, passed_over: Callable[[str], None]) -> _Source:
+    form = given or detect(file)
+    if form == "openai":
+        return _Source(file, form, conversations(file, form), iter(()))
+    return _Source(file, form, iter(()), items(file, form, passed_over))
 
 
 class _Load:
@@ -81,6 +97,16 @@ class _Load:
         self._there = _segments(memory)
         self.count = 0
         self.known = 0
+
+    def source(self, source: _Source) -> dict[str, Any]:
+        """Load one file or tree; returns what to say of it."""
+        before, known = self.count, self.known
+        for conversation in source.conversations:
+            self.conversation(conversation, source.file)
+        if source.form != "openai":
+            self.items(source.items)
+        new, known = self.count - before, self.known - known
+        return {"file": str(source.file), "format": source.form, "segments": new, "known": known}
 
     def items(self, given: Iterator[dict[str, Any]]) -> None:
         """Stream items through `add_many`: constant memory but for the ids."""

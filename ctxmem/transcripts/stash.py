@@ -7,7 +7,7 @@ Metadata becomes facets; the names that the old pruner used for the same thing a
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ _INT64 = 1 << 63
 _MOST_VALUES = 1_024
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """Give every segment of the stash as the fields of `Memory.add`, in the file's order.
 
     Raises:
@@ -34,8 +34,10 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         pull = Pull(stream, path.name)
         for number, entry in enumerate(_entries(pull), start=1):
             item = _item(entry, pull, number)
-            if item["text"]:  # an empty one holds nothing that could be found again
+            if item["text"]:
                 yield item
+            else:  # it holds nothing that could be found again
+                passed_over(f"segment {number} of {path.name} (empty)")
 
 
 def _entries(pull: Pull) -> Iterator[Any]:

@@ -3,12 +3,14 @@
 I1. The chunks of a file, joined, are the file as read (universal newlines): nothing is lost between two.
 I2. A chunk's key names file, first line and content: an import that runs again adds only what has changed.
 I3. A file is read line by line; of a single huge line, at most one chunk is held.
-Files that are not UTF-8 text, and directories that no person wrote, are passed over; links are not followed.
+I4. No byte is replaced: a file that is not UTF-8 from beginning to end is not read at all (`trouble`).
+Of a tree, such files and directories that no person wrote are passed over; links are not followed.
 """
 
+import codecs
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +21,69 @@ from ctxmem.transcripts.names import fitting
 _SOFT_CHARS = 1_600
 _HARD_CHARS = 3_200
 _LONGEST_NAME_BYTES = 240
-_SNIFF_BYTES = 8_192
+_BLOCK_BYTES = 1 << 16
+_SNIFF_BYTES = 8_192  # a NUL among these makes a file binary
+_BINARY, _EMPTY = "binary", "empty"
 _LARGEST_FILE_BYTES = 16 << 20  # of a tree; a file named by itself may be of any size
 SKIPPED_DIRECTORIES = frozenset(
     {"__pycache__", "node_modules", "venv", "site-packages", "dist", "build", "target", "vendor"}
 )
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Give every chunk of a file, or of every text file below a directory, as the fields of `Memory.add`.
-
-    Raises:
-        BadInput: the path names a single file that is not UTF-8 text.
-    """
-    if path.is_dir():
-        for file in walk(path):
-            yield from chunks(file, file.relative_to(path.parent).as_posix())
-    elif is_text(path):
+def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """Give every chunk of a file, or of every text file below a directory, as the fields of `Memory.add`."""
+    if not path.is_dir():
         yield from chunks(path, path.name)
-    else:
-        raise BadInput(f"{path.name} is not UTF-8 text: convert it first, or name another format with --format.")
+        return
+    for file in walk(path, passed_over):
+        yield from chunks(file, file.relative_to(path.parent).as_posix())
 
 
-def walk(root: Path) -> Iterator[Path]:
-    """Every text file below `root`, sorted, without hidden and machine-made directories."""
-    for folder, folders, files in os.walk(root):
+def walk(root: Path, passed_over: Callable[[str], None]) -> Iterator[Path]:
+    """Every text file below `root`, sorted, without hidden and machine-made directories.
+
+    `passed_over` hears of text that cannot be read as such; links, pipes, empty and binary files are left out unsaid.
+    """
+    for folder, folders, files in os.walk(root, onerror=lambda exc: passed_over(f"{exc.filename} ({exc.strerror})")):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_DIRECTORIES and not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
-            if not name.startswith(".") and not path.is_symlink() and path.is_file() and _is_small_text(path):
+            if name.startswith(".") or path.is_symlink() or not path.is_file():
+                continue
+            found = _trouble_of_file(path)
+            if not found:
                 yield path
+            elif found not in {_BINARY, _EMPTY}:
+                passed_over(f"{path} ({found})")
 
 
-def _is_small_text(path: Path) -> bool:
+def _trouble_of_file(path: Path) -> str:
+    """Say why a file of a tree is passed over; empty where it is not."""
     try:
-        return 0 < path.stat().st_size <= _LARGEST_FILE_BYTES and is_text(path)
-    except OSError:
-        return False  # gone or forbidden since it was listed
+        size = path.stat().st_size
+        if size > _LARGEST_FILE_BYTES:
+            return f"above {_LARGEST_FILE_BYTES >> 20} MB"
+        return trouble(path) if size else _EMPTY
+    except OSError as exc:  # gone or forbidden since it was listed
+        return exc.strerror or str(exc)
 
 
-def is_text(path: Path) -> bool:
-    """Say whether the beginning of the file is UTF-8 without NULs."""
+def trouble(path: Path) -> str:
+    """Say why a file is no UTF-8 text; empty where it is. Reads it whole, a block at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    begin = 0  # of the block, less what the decoder still holds of the one before
     with path.open("rb") as stream:
-        head = stream.read(_SNIFF_BYTES)
-    if b"\0" in head:
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        return exc.start > len(head) - 4 and len(head) == _SNIFF_BYTES  # a character cut by the sniff itself
-    return True
+        while True:
+            block = stream.read(_BLOCK_BYTES)
+            if begin == 0 and b"\0" in block[:_SNIFF_BYTES]:
+                return _BINARY
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as exc:
+                return f"not UTF-8 at byte {begin + exc.start:,}"
+            if not block:
+                return ""
+            begin = stream.tell() - len(decoder.getstate()[0])
 
 
 def chunks(path: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -76,21 +91,30 @@ def chunks(path: Path, name: str) -> Iterator[dict[str, Any]]:
     held: list[str] = []
     size = 0
     first = 1
-    # Damaged bytes further down must not stop a whole tree: they are replaced, as any editor would show them.
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in iter(lambda: stream.readline(_HARD_CHARS), ""):
-            if held and size + len(line) > _HARD_CHARS:
-                yield _chunk(held, first, name)
-                first += _ended(held)
-                held, size = [], 0
-            held.append(line)
-            size += len(line)
-            if size >= _SOFT_CHARS and not line.strip():
-                yield _chunk(held, first, name)
-                first += _ended(held)
-                held, size = [], 0
+    for line in _pieces(path):
+        if held and size + len(line) > _HARD_CHARS:
+            yield _chunk(held, first, name)
+            first += _ended(held)
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+        if size >= _SOFT_CHARS and not line.strip():
+            yield _chunk(held, first, name)
+            first += _ended(held)
+            held, size = [], 0
     if held:
         yield _chunk(held, first, name)
+
+
+def _pieces(path: Path) -> Iterator[str]:
+    """Every line of a file, a very long one in pieces (I3)."""
+    with path.open(encoding="utf-8") as stream:
+        try:
+            yield from iter(lambda: stream.readline(_HARD_CHARS), "")
+        except UnicodeDecodeError as exc:
+            raise BadInput(
+                f"{path} is no longer UTF-8 text: it was changed while it was read; import it again."
+            ) from exc
 
 
 def _ended(held: list[str]) -> int:

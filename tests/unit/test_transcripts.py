@@ -258,7 +258,9 @@ def test_a_tree_is_read_in_order_without_what_no_person_wrote(tmp_path):
         path.write_bytes(data)
     (root / "link.py").symlink_to(root / "b.py")
 
-    assert [path.relative_to(root).as_posix() for path in walk(root)] == ["b.py", "a/x.md"]
+    passed_over = []
+    assert [path.relative_to(root).as_posix() for path in walk(root, passed_over.append)] == ["b.py", "a/x.md"]
+    assert passed_over == [f"{root}/latin.txt (not UTF-8 at byte 3)"]
     assert detect(root) == "text"
     assert [item["file"] for item in items(root)] == ["project/b.py", "project/a/x.md"]
 

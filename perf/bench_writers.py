@@ -44,22 +44,24 @@ def turns(path: str, number: int) -> Iterator[tuple[float, float]]:
 
     Log.commit = timed_commit
     rng = random.Random(number)
+    made = texts(rng)
     with ctxmem.open(path) as memory:
         context = memory.context(f"writer {number}", model="gpt-5.1", window=64_000)
         for turn in count():
             for role in ("user", "assistant") * (N_RECORDS // 2):
-                context.append({"role": role, "content": text(rng, turn)})
+                context.append({"role": role, "content": f"turn{turn} {rng.choice(made)}"})
             start = time.perf_counter()
             context.assemble()
             yield time.perf_counter() - start, commits[-1]
 
 
-def text(rng: random.Random, turn: int) -> str:
-    """Return about 1 KB of words that recur and words that do not."""
-    words = [f"turn{turn}"]
-    while sum(map(len, words)) + len(words) < RECORD_CHARS:
-        words.append(f"word{int(rng.paretovariate(0.6)) % 20_000}")
-    return " ".join(words)
+def texts(rng: random.Random) -> list[str]:
+    """Return texts of about 1 KB, of words that recur and words that do not; made ahead, so that no turn pays for them."""
+    made = []
+    for _ in range(200):
+        words = [f"word{int(rng.paretovariate(0.6)) % 20_000}" for _ in range(RECORD_CHARS // 8)]
+        made.append(" ".join(words)[:RECORD_CHARS])
+    return made
 
 
 def puts(path: str, number: int) -> Iterator[tuple[float, float]]:

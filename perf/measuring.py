@@ -59,13 +59,6 @@ def clocked(act: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - start, time.thread_time() - worked
 
 
-def on_core(seconds: Iterable[float]) -> str:
-    """Say how long the thread was on a core, for a figure's note."""
-    ordered = sorted(seconds)
-    p50, p99 = (ordered[int(share * len(ordered))] * 1e3 for share in (0.5, 0.99))
-    return f"on a core: p50 {p50:.3f}, p99 {p99:.3f}"
-
-
 def machine() -> dict[str, Any]:
     """Describe the machine, its load, and how long its disk takes to flush."""
     cpu = platform.processor() or platform.machine()

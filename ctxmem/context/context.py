@@ -87,7 +87,7 @@ class Context:
 
     def system(self, content: Any) -> Segment:
         """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
-        drafts = parse({"role": "system", "content": content}, prefer="openai")
+        drafts = parse({"role": "system", "content": content})
         with self._session.locked() as s:
             return self._library.segment(*appending.system(s, drafts[-1], Given()))
 

@@ -5,10 +5,11 @@ I2. A bad argument or an unknown id gets a sentence, never an exception: the rea
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ctxmem.errors import BadInput
+from ctxmem.providers import registry
+from ctxmem.providers.plain import deep
 from ctxmem.segment import MAX_ID
 
 SEARCH, READ = "memory_search", "memory_read"
@@ -49,32 +50,9 @@ def tools(provider: str) -> list[dict[str, Any]]:
     >>> [t["name"] for t in tools("anthropic")]
     ['memory_search', 'memory_read']
     """
-    return [_shaped(provider, SEARCH, _SEARCH_TEXT, _SEARCH_SCHEMA), _shaped(provider, READ, _READ_TEXT, _READ_SCHEMA)]
-
-
-def _shaped(provider: str, name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    parameters = {**schema, "properties": {k: dict(v) for k, v in schema["properties"].items()}}
-    if provider == "openai":
-        return {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
-    if provider == "openai-responses":
-        return {"type": "function", "name": name, "description": text, "parameters": parameters}
-    if provider == "anthropic":
-        return {"name": name, "description": text, "input_schema": parameters}
-    if provider == "gemini":
-        return {"name": name, "description": text, "parameters": parameters}
-    raise BadInput(f"no tool schemas for provider {provider!r}; use openai, openai-responses, anthropic or gemini")
-
-
-def names_of(given: Iterable[Any]) -> frozenset[str]:
-    """Return the names of the tools in any provider's shape; what has no name is left out."""
-    out = set()
-    for tool in given:
-        if isinstance(tool, Mapping):
-            inner = tool.get("function")
-            name = inner.get("name") if isinstance(inner, Mapping) else tool.get("name")
-            if isinstance(name, str):
-                out.add(name)
-    return frozenset(out)
+    shape = registry.named(provider)
+    described = ((SEARCH, _SEARCH_TEXT, _SEARCH_SCHEMA), (READ, _READ_TEXT, _READ_SCHEMA))
+    return [shape.tool(name, text, deep(schema)) for name, text, schema in described]
 
 
 def whole(arguments: Mapping[str, Any], name: str, default: int | None, low: int, high: int) -> int | str:

@@ -13,15 +13,14 @@ from ctxmem import inputs, models
 from ctxmem.codec import pack
 from ctxmem.errors import BadInput
 from ctxmem.options import Policy
-from ctxmem.prompt import memorytools
-from ctxmem.providers import Renderer, count_tools
+from ctxmem.prompt.memorytools import READ
+from ctxmem.providers import count_tools, registry
 from ctxmem.providers.plain import plain
+from ctxmem.providers.shape import Shape
 from ctxmem.tokens import Calibration
 
 INEXACT_MARGIN = 0.01  # of the budget, kept free where counts are estimates
 RESERVE_SHARE = 0.1  # of the window, kept for the answer unless `reserve` is given
-CACHE_TTL_S: Mapping[str, float] = {"anthropic": 300.0}
-OTHER_TTL_S = 1_800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Target:
                 in the shape of `provider`.
         """
         model = models.lookup(inputs.short(name, "model"), overrides)
-        shape = provider or model.provider
+        shape = registry.named(provider or model.provider)
         total = model.window if window is None else inputs.count(window, "window", 1)
         if reserve is None:
             kept = min(model.max_output_tokens, int(RESERVE_SHARE * total))
@@ -69,19 +68,18 @@ class Target:
             limit = min(limit, model.max_input_tokens, policy.ceiling)
         if limit <= 0:
             raise BadInput(f"window={total} less reserve={kept} leaves nothing for the prompt; lower reserve")
-        renderer = Renderer(shape, model)
-        schemas = _schemas(tools, renderer.provider)
+        schemas = _schemas(tools, shape)
         return cls(
             model=model,
-            provider=renderer.provider,
+            provider=shape.name,
             window=total,
             reserve=kept,
             limit=limit,
             tools=schemas,
-            tools_tokens=count_tools(schemas, shape) if schemas else 0,
+            tools_tokens=count_tools(schemas, shape.name) if schemas else 0,
             tools_digest=blake2b(pack(schemas), digest_size=8).digest() if schemas else b"",
-            cache_ttl_s=policy.cache_ttl_s if policy.cache_ttl_s is not None else CACHE_TTL_S.get(shape, OTHER_TTL_S),
-            framing_tokens=renderer.framing_tokens,
+            cache_ttl_s=policy.cache_ttl_s if policy.cache_ttl_s is not None else shape.cache_ttl_s,
+            framing_tokens=shape.framing_tokens,
         )
 
     def budget(self, *, exact: bool) -> int:
@@ -98,7 +96,8 @@ class Target:
     @property
     def has_memory_read(self) -> bool:
         """Whether the model can call `memory_read`."""
-        return memorytools.READ in memorytools.names_of(self.tools)
+        shape = registry.named(self.provider)
+        return any(shape.tool_name(schema) == READ for schema in self.tools)
 
     @property
     def read_price(self) -> float | None:
@@ -113,35 +112,17 @@ class Target:
         return price / plain_price if price and plain_price else 1.0
 
 
-_TOOLS = {
-    "openai": '{"type": "function", "function": {"name": ..., "parameters": ...}}',
-    "openai-responses": '{"type": "function", "name": ..., "parameters": ...}',
-    "anthropic": '{"name": ..., "input_schema": ...}',
-    "gemini": '{"name": ..., "parameters": ...}',
-}
-
-
-def _schemas(tools: Sequence[Any], provider: str) -> tuple[Any, ...]:
+def _schemas(tools: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
         raise BadInput("tools must be a list of schemas in the provider's shape")
     schemas = tuple(plain(tool, f"tools[{i}]") for i, tool in enumerate(tools))
     for i, schema in enumerate(schemas):
         if not isinstance(schema, dict):
             raise BadInput(f"tools[{i}] must be a schema in the provider's shape, not {type(schema).__name__}")
-        shape = _shape_of(schema)
-        if shape is not None and shape != provider:
+        owner = registry.owner_of(schema)
+        if owner is not None and owner.name != shape.name:
             raise BadInput(
-                f"tools[{i}] has the shape of {shape}, and this context speaks {provider}: "
-                f"pass {_TOOLS[provider]}, or provider={shape!r}"
+                f"tools[{i}] has the shape of {owner.name}, and this context speaks {shape.name}: "
+                f"pass {shape.tool_example}, or provider={owner.name!r}"
             )
     return schemas
-
-
-def _shape_of(schema: Mapping[str, Any]) -> str | None:
-    """Return whose tool a schema is; None where it may be a built-in one of the provider's own."""
-    if schema.get("type") == "function":
-        return "openai" if isinstance(schema.get("function"), Mapping) else "openai-responses"
-    if "input_schema" in schema:
-        return "anthropic"
-    is_plain = "type" not in schema and "name" in schema and "parameters" in schema
-    return "gemini" if is_plain or "function_declarations" in schema or "functionDeclarations" in schema else None

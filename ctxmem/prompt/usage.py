@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctxmem.errors import BadInput
-from ctxmem.providers.plain import dump
+from ctxmem.providers import registry
+from ctxmem.providers.plain import dump, number
 
 # A provider's count differs from ours by a factor (its tokenizer) and a constant (its hidden system text). What lies
 # beyond these belongs to another call, or to many calls added up.
@@ -30,7 +31,7 @@ class Usage:
         found = dump(reported) if hasattr(reported, "model_dump") else reported
         if not isinstance(found, Mapping):
             raise BadInput(f"usage must be a mapping or an SDK's usage object, not {type(reported).__name__}")
-        if not any(_number(found, name) is not None for name in found):
+        if not any(number(found, name) is not None for name in found):
             raise BadInput(
                 f"usage holds no token count: {found!r:.200}; pass the reply's usage as the provider gave it"
             )
@@ -45,13 +46,6 @@ class Usage:
             )
 
 
-def _number(usage: Mapping[str, Any], *path: str) -> int | None:
-    value: Any = usage
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def input_tokens(usage: Mapping[str, Any]) -> int | None:
     """Return all input tokens of a call, cached ones included; None where it does not say.
 
@@ -60,17 +54,8 @@ def input_tokens(usage: Mapping[str, Any]) -> int | None:
     >>> input_tokens({"input_tokens": 2, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 1})
     11
     """
-    total = _number(usage, "prompt_tokens")
-    if total is None:
-        total = _number(usage, "prompt_token_count")
-    if total is not None:
-        return total
-    fresh = _number(usage, "input_tokens")
-    if fresh is None:
-        return None
-    return (
-        fresh + (_number(usage, "cache_read_input_tokens") or 0) + (_number(usage, "cache_creation_input_tokens") or 0)
-    )
+    found = (shape.input_tokens(usage) for shape in registry.SHAPES.values())
+    return next((tokens for tokens in found if tokens is not None), None)
 
 
 def cached_tokens(usage: Mapping[str, Any]) -> int | None:
@@ -79,13 +64,5 @@ def cached_tokens(usage: Mapping[str, Any]) -> int | None:
     >>> cached_tokens({"prompt_tokens": 12, "prompt_tokens_details": {"cached_tokens": 8}})
     8
     """
-    for path in (
-        ("cache_read_input_tokens",),
-        ("prompt_tokens_details", "cached_tokens"),
-        ("input_tokens_details", "cached_tokens"),
-        ("cached_content_token_count",),
-    ):
-        found = _number(usage, *path)
-        if found is not None:
-            return found
-    return None
+    found = (shape.cached_tokens(usage) for shape in registry.SHAPES.values())
+    return next((tokens for tokens in found if tokens is not None), None)

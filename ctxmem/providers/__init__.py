@@ -1,22 +1,27 @@
 """Provider shapes: parse any message, render for any provider, validate, count, and build the SDK call.
 
-Floors within: plain; neutral, images; openai, responses, anthropic, gemini; merging; wire; counts, request; rules.
+Floors within: plain, framing; neutral; texts, images; shape; what only one provider needs (openai_calls,
+anthropic_blocks, ...); openai, responses, anthropic, gemini; registry; wire, counts, request, rules, tools.
 """
 
 from ctxmem.providers.counts import count_tools, rendered_tokens
-from ctxmem.providers.neutral import Draft, Image, Text, Unit, Violation, Wire, is_wire_id, wire_id
-from ctxmem.providers.request import Request, kwargs
+from ctxmem.providers.neutral import Draft, Image, Request, Text, Unit, Violation, Wire, is_wire_id, wire_id
+from ctxmem.providers.registry import SHAPES
+from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
-from ctxmem.providers.wire import SHAPES, Renderer, images_of, parse, result_message
+from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.wire import Renderer, images_of, parse, result_message
 
 PROVIDERS = tuple(sorted(SHAPES))
 
 __all__ = [
     "PROVIDERS",
+    "Claim",
     "Draft",
     "Image",
     "Renderer",
     "Request",
+    "Shape",
     "Text",
     "Unit",
     "Violation",

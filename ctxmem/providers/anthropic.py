@@ -5,62 +5,204 @@ a str, so that a message merged with its successor has the earlier one's blocks 
 `cache_control` is left out: `kwargs` places the marks, of which there are at most four.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
-from ctxmem.providers.images import image
-from ctxmem.providers.neutral import (
-    ERROR_TOKENS,
-    IMAGES_TOKENS,
-    JOIN_TOKENS,
-    MESSAGE_TOKENS,
-    RESULT_ID_TOKENS,
-    SYSTEM_HEADING,
-    SYSTEM_TOKENS,
-    UNREAD_TOKENS,
-    Draft,
-    Image,
-    Part,
-    Tally,
-    Text,
-    Variant,
-    call_text,
-    join_text,
-    kind_of,
-    labelled,
-    loose_text,
-    unread_text,
+from ctxmem.models import Model
+from ctxmem.providers import anthropic_blocks, anthropic_join, anthropic_rules, framing
+from ctxmem.providers.anthropic_blocks import (
+    THINKING,
+    call_of,
+    clean,
+    content_of,
+    count_block,
+    is_sent,
+    text_block,
+    wire_block,
+    without_empty,
 )
-from ctxmem.providers.plain import Json, copier, deep2, dumps
-from ctxmem.segment import Call
+from ctxmem.providers.anthropic_marks import marked
+from ctxmem.providers.neutral import Draft, Image, Part, Request, Said, Tally, Text, Unit, Variant, Violation, Wire
+from ctxmem.providers.plain import Json, dumps, number
+from ctxmem.providers.shape import Claim, Shape, is_blocks
+from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, searched, unread_text
 from ctxmem.tokens import count
 
-SHAPE = "anthropic"
-REASONING = frozenset({"thinking", "redacted_thinking"})
-_NOT_SENT = frozenset({"cache_control", "parsed_output"})
-_HIDDEN_CHARS = 4  # characters of an opaque signature or redacted block per token of thinking; an upper bound
+_NAME = "anthropic"
+_BETA = "anthropic-beta"
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
+_FIELDS = frozenset({"stop_reason", "stop_sequence"})
+_BLOCKS = frozenset({"image", "document", "search_result", "compaction", *THINKING})
+_PREAMBLE_TOKENS = 290  # that comes with tools: 346 of Anthropic's own, by its page, on models at 1.20 times o200k
+
+
+class Anthropic(Shape):
+    """The Messages API. A part is a block of a message."""
+
+    __slots__ = ()
+
+    name = _NAME
+    payload_key = "messages"
+    tool_example = '{"name": ..., "input_schema": ...}'
+    framing_tokens = framing.PRIMING_TOKENS + framing.FILLERS_TOKENS
+    cache_ttl_s = 300.0
+    list_headers = frozenset({_BETA})
+
+    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
+        """Claim replies by their stop reason or usage; other messages by a field or a block."""
+        if message.get("type") == "message" and ("stop_reason" in message or isinstance(message.get("usage"), dict)):
+            return Claim.WHOLE
+        if role not in {"user", "assistant"}:
+            return Claim.NONE
+        if not _FIELDS.isdisjoint(message):
+            return Claim.FIELD
+        if types and (types & _BLOCKS or any(kind.endswith(("tool_use", "tool_result")) for kind in types)):
+            return Claim.PART
+        return Claim.SHARED if isinstance(message.get("content"), str | list) else Claim.NONE
+
+    def parse(self, message: Json) -> list[Draft]:
+        """Read one message, or a whole Message reply as a dict: a draft for each result, one for what else it holds."""
+        if "stop_reason" not in message and message.get("type") != "message":
+            return _drafts(message)
+        sent = {"role": message.get("role", "assistant"), "content": message.get("content")}
+        usage = message.get("usage")
+        return [replace(draft, usage=usage) if usage else draft for draft in self.parse(sent)]
+
+    def content(self, message: Json) -> list[Part]:
+        """Read the content of a message; of a result, what it holds."""
+        return content_of(message)
+
+    def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
+        """Give the blocks of a message as they came.
+
+        Left out are empty texts, the caller's cache marks, thinking at the end (and all, unless `variant.reasoning`),
+        and calls whose input is not an object, which become text.
+        """
+        value = message["content"]
+        blocks = [text_block(value)] if isinstance(value, str) else value
+        if kind == "tool":
+            block = clean(blocks[0])
+            if variant.call_id is not None:
+                block["tool_use_id"] = variant.call_id
+            return (without_empty(block),)
+        sent: list[Json] = []
+        n_calls = 0
+        for block in blocks:
+            if block["type"] == "tool_use":
+                if call_of(block) is None:
+                    sent.append(text_block(unread_text(block["name"], dumps(block.get("input")))))
+                    continue
+                sent.append({**clean(block), "id": variant.ids.get(n_calls, block["id"])})
+                n_calls += 1
+            elif is_sent(block, reasoning=variant.reasoning):
+                sent.append(clean(block))
+        while sent and sent[-1]["type"] in THINKING:
+            sent.pop()  # the API refuses a message that ends in thinking
+        return tuple(sent)
+
+    def write(self, said: Said) -> tuple[Json, ...]:
+        """Write the blocks of a message, a tool use for each call."""
+        if said.kind == "tool":
+            texts_only = all(isinstance(part, Text) for part in said.parts)
+            inner: Any = join_text(said.parts) if texts_only else _blocks(said.parts)
+            result = {"type": "tool_result", "tool_use_id": said.call_id, "content": inner}
+            return (without_empty({**result, "is_error": True} if said.is_error else result),)
+        blocks = _blocks(said.parts if said.kind == "user" else labelled(said.parts))
+        uses = [{"type": "tool_use", "id": c.id, "name": c.name, "input": dict(c.arguments)} for c in said.calls]
+        return (*blocks, *uses)
+
+    def spare(self, kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
+        """Write the user's text that a system message becomes where it can stand neither first nor in its own role."""
+        text = join_text(labelled(parts)) if kind == "system" else ""
+        return (text_block(framing.SYSTEM_HEADING + text),) if text.strip() else ()
+
+    def result(self, call_id: str, content: Any, *, error: bool) -> Json:
+        """Make the user's message that holds the result."""
+        body = content if isinstance(content, str) or is_blocks(content) else dumps(content)
+        block = {"type": "tool_result", "tool_use_id": call_id, "content": body}
+        return {"role": "user", "content": [{**block, "is_error": True} if error else block]}
+
+    def count_parts(self, parts: Sequence[Json]) -> int:
+        """Count the blocks of one message."""
+        tally = Tally(framing.MESSAGE_TOKENS)
+        for block in parts:
+            count_block(tally, block)
+        return tally.tokens
+
+    def count_message(self, message: Json) -> int:
+        """Count one message of a payload."""
+        value = message["content"]
+        return self.count_parts([text_block(value)] if isinstance(value, str) else value)
+
+    def count_tools(self, schemas: Sequence[Json]) -> int:
+        """Count tool schemas as JSON, and the preamble that comes with them."""
+        return _PREAMBLE_TOKENS + super().count_tools(schemas)
+
+    def input_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `input_tokens`, which leaves out what the cache was read or written for."""
+        fresh = number(usage, "input_tokens")
+        if fresh is None:
+            return None
+        cached = (number(usage, name) or 0 for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
+        return fresh + sum(cached)
+
+    def cached_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `cache_read_input_tokens`."""
+        return number(usage, "cache_read_input_tokens")
+
+    def copy_of(self, parts: Sequence[Json]) -> Callable[[Json], Json]:
+        """Choose the cheapest copy of blocks."""
+        return anthropic_blocks.copy_of(parts)
+
+    def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+        """Join units to messages that alternate."""
+        return anthropic_join.join(units, model, marks)
+
+    def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the system prompt apart, place the cache marks, and say what is to happen to edited thinking."""
+        messages, system, tools = marked(request)
+        made: dict[str, Any] = {"model": request.model.name, "max_tokens": max(request.reserve, 1)}
+        made["messages"] = messages
+        if system:
+            made["system"] = system
+        if tools:
+            made["tools"] = tools
+        if request.drop_block and request.model.thinking_bound:
+            wanted = over.get("thinking")
+            if not isinstance(wanted, Mapping) or wanted.get("type") != "disabled":  # which knows no binding
+                binding = {"prefix_mismatch_behavior": "drop_block"}
+                made["thinking"] = {"type": "adaptive", "block_binding": binding}
+            made["extra_headers"] = {_BETA: BINDING_BETA}
+        return made
+
+    def check(self, payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:
+        """List what breaks the rules of the Messages API."""
+        return anthropic_rules.check(payload, messages)
+
+    def tool(self, name: str, text: str, parameters: Json) -> Json:
+        """Write a tool's schema."""
+        return {"name": name, "description": text, "input_schema": parameters}
+
+    def owns_tool(self, schema: Json) -> bool:
+        """Know a schema by its `input_schema`."""
+        return schema.get("type") != "function" and "input_schema" in schema
+
+
+SHAPE = Anthropic()
 
 
 # ---- reading
 
 
-def parse(message: Json) -> list[Draft]:
-    """Read one message, or a whole Message reply as a dict, into drafts.
-
-    Raises:
-        BadMessage: a content or block that the Messages API does not know, with the field and the remedy.
-    """
-    if "stop_reason" in message or message.get("type") == "message":
-        sent = {"role": message.get("role", "assistant"), "content": message.get("content")}
-        usage = message.get("usage")
-        return [replace(draft, usage=usage) if usage else draft for draft in parse(sent)]
-    content_of = message.get("content")
+def _drafts(message: Json) -> list[Draft]:
+    blocks_or_text = message.get("content")
     role = message["role"]
-    if isinstance(content_of, str):
-        return [_draft(role, role, message, [text_block(content_of)])]
-    _check_blocks(content_of, role)
+    if isinstance(blocks_or_text, str):
+        return [_draft(role, role, message, [text_block(blocks_or_text)])]
+    _check_blocks(blocks_or_text, role)
     blocks: list[Json] = message["content"]
     results = [block for block in blocks if block["type"] == "tool_result"]
     if role != "user" or not results:
@@ -71,27 +213,28 @@ def parse(message: Json) -> list[Draft]:
 
 
 def _draft(kind: str, role: str, message: Json, blocks: Sequence[Json]) -> Draft:
-    parts = content(message)
-    tally = Tally(MESSAGE_TOKENS)
-    lines, calls, margin = [], [], JOIN_TOKENS * max(len(parts) - 1, 0) + (SYSTEM_TOKENS if kind == "system" else 0)
+    parts = content_of(message)
+    tally = Tally(framing.MESSAGE_TOKENS)
+    lines, calls = [], []
+    margin = framing.JOIN_TOKENS * max(len(parts) - 1, 0) + (framing.SYSTEM_TOKENS if kind == "system" else 0)
     for block in blocks:
-        _count_block(tally, block)
+        count_block(tally, block)
         if block["type"] == "tool_use":
-            call = _call(block)
+            call = call_of(block)
             raw = dumps(block.get("input"))
             calls += [call] if call else []
-            lines.append(call_text(block["name"], raw) if call else unread_text(block["name"], raw))
-            margin += 0 if call else UNREAD_TOKENS
+            lines.append(call_line(block["name"], raw, is_read=call is not None))
+            margin += 0 if call else framing.UNREAD_TOKENS
     result = blocks[0] if kind == "tool" else {}
     if kind == "tool":
-        margin += max(RESULT_ID_TOKENS - count(result["tool_use_id"]), 0) + ERROR_TOKENS
-        margin += IMAGES_TOKENS if any(isinstance(part, Image) for part in parts) else 0
+        margin += max(framing.RESULT_ID_TOKENS - count(result["tool_use_id"]), 0) + framing.ERROR_TOKENS
+        margin += framing.IMAGES_TOKENS if any(isinstance(part, Image) for part in parts) else 0
     return Draft(
-        shape=SHAPE,
+        shape=_NAME,
         role=role,
         kind=kind,
         message=message,
-        text="\n".join([text for text in (join_text(parts), *lines) if text]),
+        text=searched(parts, lines),
         calls=tuple(calls),
         call_id=result.get("tool_use_id"),
         is_error=bool(result.get("is_error")),
@@ -125,186 +268,8 @@ def _check_inner(inner: Any, path: str) -> None:
         raise BadMessage(f"{path}: a text block without text; pass {{'type': 'text', 'text': ...}}")
 
 
-def text_block(text: str) -> Json:
-    """Make a text block."""
-    return {"type": "text", "text": text}
-
-
-def _call(block: Json) -> Call | None:
-    arguments = block.get("input")
-    return Call(block["id"], block["name"], arguments) if isinstance(arguments, dict) else None
-
-
-def content(message: Json) -> list[Part]:
-    """Read the content of a message, calls and reasoning apart, into neutral parts; of a result, what it holds."""
-    value = message.get("content")
-    if isinstance(value, str):
-        return [Text(value)] if value else []
-    parts: list[Part] = []
-    for block in value or ():
-        if block["type"] == "tool_result":
-            inner = block.get("content") or []
-            parts += content({"content": inner})
-        elif block["type"] not in REASONING and block["type"] != "tool_use":
-            parts.append(_part(block))
-    return parts
-
-
-def _part(block: Json) -> Part:
-    kind, source = block["type"], block.get("source")
-    if kind == "text":
-        return Text(block["text"])
-    if kind == "image" and isinstance(source, dict):
-        data, url = str(source.get("data") or ""), str(source.get("url") or "")
-        return image(str(source.get("media_type") or ""), data, url)
-    if kind == "document" and isinstance(source, dict) and source.get("type") == "text":
-        return Text(str(source.get("data") or ""))
-    found = loose_text({key: item for key, item in block.items() if key != "source"})
-    return Text(f"[{kind}] {found}" if found else f"[{kind}]")
-
-
-def _count_block(tally: Tally, block: Json) -> None:
-    kind = block["type"]
-    if kind in {"text", "image"}:
-        tally.parts([_part(block)])
-    elif kind == "tool_use":
-        tally.call(block["name"], dumps(block.get("input")))
-    elif kind == "tool_result":
-        tally.text(block["tool_use_id"])
-        inner = block.get("content") or []
-        for item in [text_block(inner)] if isinstance(inner, str) else inner:
-            _count_block(tally, item)
-    elif kind in REASONING:
-        shown = block.get("thinking")
-        hidden = str(block.get("signature") or block.get("data") or "")
-        if isinstance(shown, str) and shown:
-            tally.text(shown)
-        else:
-            tally.tokens += len(hidden) // _HIDDEN_CHARS
-            tally.exact = False
-    else:
-        tally.block(block)
-
-
 # ---- writing
 
 
-def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-    """Give the blocks of a message of this shape as they came, with call ids mapped, less what cannot be sent back.
-
-    Left out are empty texts, the caller's cache marks, thinking at the end (and all, unless `variant.reasoning`), and
-    calls whose input is not an object, which become text.
-    """
-    value = message["content"]
-    blocks = [text_block(value)] if isinstance(value, str) else value
-    if kind == "tool":
-        block = _clean(blocks[0])
-        if variant.call_id is not None:
-            block["tool_use_id"] = variant.call_id
-        return (_without_empty(block),)
-    sent: list[Json] = []
-    n_calls = 0
-    for block in blocks:
-        if block["type"] == "tool_use":
-            if _call(block) is None:
-                sent.append(text_block(unread_text(block["name"], dumps(block.get("input")))))
-                continue
-            sent.append({**_clean(block), "id": variant.ids.get(n_calls, block["id"])})
-            n_calls += 1
-        elif _is_sent(block, reasoning=variant.reasoning):
-            sent.append(_clean(block))
-    while sent and sent[-1]["type"] in REASONING:
-        sent.pop()  # the API refuses a message that ends in thinking
-    return tuple(sent)
-
-
-def _is_sent(block: Json, *, reasoning: bool) -> bool:
-    if block["type"] == "text":
-        return bool(block["text"].strip())
-    return reasoning or block["type"] not in REASONING
-
-
-def _clean(block: Json) -> Json:
-    return {key: value for key, value in block.items() if value is not None and key not in _NOT_SENT}
-
-
-def _without_empty(result: Json) -> Json:
-    """Drop the content of a result that holds nothing, and empty texts in one that does."""
-    inner = result.get("content")
-    if isinstance(inner, list):
-        inner = [_clean(block) for block in inner if block["type"] != "text" or block["text"].strip()]
-        result = {**result, "content": inner}
-    if not inner or (isinstance(inner, str) and not inner.strip()):
-        return {key: value for key, value in result.items() if key != "content"}
-    return result
-
-
-def write(
-    kind: str,
-    parts: Sequence[Part],
-    calls: Sequence[Call],
-    call_id: str,
-    call_name: str = "",  # noqa: ARG001 -- one signature for all shapes
-    *,
-    is_error: bool = False,
-) -> tuple[Json, ...]:
-    """Write the blocks of a message from neutral parts; what the role cannot hold becomes its label."""
-    if kind == "tool":
-        texts_only = all(isinstance(part, Text) for part in parts)
-        inner: Any = join_text(parts) if texts_only else _blocks(parts)
-        result = {"type": "tool_result", "tool_use_id": call_id, "content": inner}
-        return (_without_empty({**result, "is_error": True} if is_error else result),)
-    blocks = _blocks(parts if kind == "user" else labelled(parts))
-    uses = [{"type": "tool_use", "id": c.id, "name": c.name, "input": dict(c.arguments)} for c in calls]
-    return (*blocks, *uses)
-
-
 def _blocks(parts: Sequence[Part]) -> list[Json]:
-    return [_block(part) for part in parts if isinstance(part, Image) or part.text.strip()]
-
-
-def _block(part: Part) -> Json:
-    if isinstance(part, Text):
-        return text_block(part.text)
-    if part.url:
-        return {"type": "image", "source": {"type": "url", "url": part.url}}
-    return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.data}}
-
-
-def spare(kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
-    """Write the user's text that a system message becomes where it can stand neither first nor in its own role."""
-    text = join_text(labelled(parts)) if kind == "system" else ""
-    return (text_block(SYSTEM_HEADING + text),) if text.strip() else ()
-
-
-def count_parts(parts: Sequence[Json]) -> int:
-    """Count the blocks of one message with its framing."""
-    tally = Tally(MESSAGE_TOKENS)
-    for block in parts:
-        _count_block(tally, block)
-    return tally.tokens
-
-
-def count_message(message: Json) -> int:
-    """Count one message of a payload."""
-    value = message["content"]
-    return count_parts([text_block(value)] if isinstance(value, str) else value)
-
-
-def copy_of(parts: Sequence[Json]) -> Callable[[Json], Json]:
-    """Choose the cheapest copy of blocks that shares no mutable state."""
-    copy = copier(parts)
-    return copy_use if copy is deep2 and all(_is_plain(part) for part in parts) else copy
-
-
-def _is_plain(block: Json) -> bool:
-    nested = [key for key, value in block.items() if isinstance(value, dict | list)]
-    return not nested or nested == ["input"]
-
-
-def copy_use(block: Json) -> Json:
-    """Copy a flat block, or a call whose only nested field is a flat input: half the time of `deep2`."""
-    copied = block.copy()
-    if "input" in copied:
-        copied["input"] = copied["input"].copy()
-    return copied
+    return [wire_block(part) for part in parts if isinstance(part, Image) or part.text.strip()]

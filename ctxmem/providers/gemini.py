@@ -5,40 +5,22 @@ replies: its name stands for it. The first call of a foreign message gets the do
 checks the signatures of the current turn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ctxmem.errors import BadMessage
 from ctxmem.models import Model
+from ctxmem.providers import framing, gemini_rules
 from ctxmem.providers.images import image
-from ctxmem.providers.neutral import (
-    CONTINUE,
-    ERROR_TOKENS,
-    IMAGES_TOKENS,
-    JOIN_TOKENS,
-    MESSAGE_TOKENS,
-    PRUNED,
-    RESULT_ID_TOKENS,
-    SYSTEM_HEADING,
-    SYSTEM_TOKENS,
-    Draft,
-    Image,
-    Part,
-    Tally,
-    Text,
-    Unit,
-    Variant,
-    Wire,
-    call_text,
-    join_text,
-    kind_of,
-    labelled,
-)
-from ctxmem.providers.plain import Json, copier, deep, dumps
+from ctxmem.providers.neutral import Draft, Image, Part, Request, Said, Tally, Text, Unit, Variant, Violation, Wire
+from ctxmem.providers.plain import Json, deep, dumps, number
+from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, searched
 from ctxmem.segment import Call
 from ctxmem.tokens import count
 
-SHAPE = "gemini"
+_NAME = "gemini"
 _CAMEL = {
     "function_call": "functionCall",
     "function_response": "functionResponse",
@@ -51,31 +33,156 @@ _CAMEL = {
 _DUMMY_SIGNATURE = "skip_thought_signature_validator"
 
 
+class Gemini(Shape):
+    """Gemini's contents. A part is a part of one."""
+
+    __slots__ = ()
+
+    name = _NAME
+    payload_key = "contents"
+    tool_example = '{"name": ..., "parameters": ...}'
+    framing_tokens = framing.PRIMING_TOKENS + framing.FILLERS_TOKENS
+
+    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
+        """Claim what has candidates or parts."""
+        del role, types
+        return Claim.WHOLE if "candidates" in message or "parts" in message else Claim.NONE
+
+    def parse(self, message: Json) -> list[Draft]:
+        """Read one content, or a whole reply as a dict: a draft for each function response, one for the rest."""
+        if "candidates" in message:
+            candidates = message["candidates"]
+            first = candidates[0] if isinstance(candidates, list) and candidates else None
+            if not isinstance(first, dict) or not isinstance(first.get("content"), dict):
+                raise BadMessage("message.candidates: no candidate with content; append a reply that has one")
+            usage = message.get("usageMetadata") or message.get("usage_metadata")
+            said = {"parts": [], **first["content"], "role": "model"}
+            _check_parts(said["parts"])
+            return [_draft("assistant", said, usage if isinstance(usage, dict) else None)]
+        parts = _check_parts(message.get("parts"))
+        if message.get("role") == "model":
+            return [_draft("assistant", message)]
+        results = [part for part in parts if "functionResponse" in _camel(part)]
+        rest = [part for part in parts if "functionResponse" not in _camel(part)]
+        drafts = [_draft("tool", {**message, "parts": [part]}) for part in results]
+        return [*drafts, _draft("user", {**message, "parts": rest})] if rest or not drafts else drafts
+
+    def content(self, message: Json) -> list[Part]:
+        """Read the content of a message; of a response, what it holds."""
+        return _content(message)
+
+    def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
+        """Give the parts of a message as they came, less empty texts and, unless wanted, thoughts."""
+        del kind
+        parts = [_camel(part) for part in message.get("parts") or ()]
+        kept = [part for part in parts if part.get("text") != "" and (variant.reasoning or not part.get("thought"))]
+        return tuple(kept)
+
+    def write(self, said: Said) -> tuple[Json, ...]:
+        """Write the parts of a message, a function call for each call."""
+        if said.kind == "tool":
+            response = {"error" if said.is_error else "output": join_text(labelled(said.parts))}
+            return ({"functionResponse": {"name": said.call_name or said.call_id, "response": response}},)
+        given = said.parts if said.kind == "user" else labelled(said.parts)
+        wires = [_wire_part(part) for part in given if isinstance(part, Image) or part.text]
+        uses: list[Json] = [{"functionCall": {"name": call.name, "args": dict(call.arguments)}} for call in said.calls]
+        if uses:
+            uses[0]["thoughtSignature"] = _DUMMY_SIGNATURE
+        return (*wires, *uses)
+
+    def spare(self, kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
+        """Write a later system message as a user's text, and the images of a result as parts of the user's content."""
+        if kind == "system":
+            text = join_text(labelled(parts))
+            return ({"text": framing.SYSTEM_HEADING + text},) if text else ()
+        return tuple(_wire_part(part) for part in parts if isinstance(part, Image)) if kind == "tool" else ()
+
+    def count_parts(self, parts: Sequence[Json]) -> int:
+        """Count the parts of one content."""
+        tally = Tally(framing.MESSAGE_TOKENS + framing.SYSTEM_TOKENS)
+        for part in parts:
+            _count_part(tally, part)
+        return tally.tokens
+
+    def count_message(self, message: Json) -> int:
+        """Count one content of a payload."""
+        return self.count_parts(message["parts"]) - framing.SYSTEM_TOKENS
+
+    def input_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `prompt_token_count`."""
+        return number(usage, "prompt_token_count")
+
+    def cached_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `cached_content_token_count`."""
+        return number(usage, "cached_content_token_count")
+
+    def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+        """Join units to contents: same roles merged, leading system units apart, a user's content first and last."""
+        del model, marks
+        system: list[Json] = []
+        contents: list[Json] = []
+        waiting: list[Json] = []
+        called: list[str] = []
+        added_tokens = 0
+        for unit in units:
+            if unit.role == "system" and not contents:
+                system += map(deep, unit.parts)
+                continue
+            if not unit.parts:
+                continue
+            role = "model" if unit.role == "assistant" else "user"
+            if not contents and role == "model":
+                contents.append({"role": "user", "parts": [{"text": framing.PRUNED}]})
+                added_tokens += framing.MESSAGE_TOKENS + count(framing.PRUNED)
+            if waiting and unit.role != "tool":
+                contents[-1]["parts"] += waiting
+                waiting = []
+            if not contents or contents[-1]["role"] != role:
+                contents.append({"role": role, "parts": []})
+            parts = [deep(part) for part in (unit.spare if unit.role == "system" else unit.parts)]
+            contents[-1]["parts"] += parts
+            called = _named(parts, called if unit.role == "tool" else [])
+            waiting += map(deep, unit.spare if unit.role == "tool" else ())
+        if waiting:
+            contents[-1]["parts"] += waiting
+        if not contents or contents[-1]["role"] == "model":
+            text = framing.CONTINUE if contents else framing.PRUNED
+            contents.append({"role": "user", "parts": [{"text": text}]})
+            added_tokens += framing.MESSAGE_TOKENS + count(text)
+        return Wire(contents, system or None, added_tokens)
+
+    def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the system prompt, the tools and the room for the answer into `config`."""
+        del over
+        config: dict[str, Any] = {"max_output_tokens": request.reserve} if request.reserve else {}
+        if request.system:
+            config["system_instruction"] = {"parts": list(request.system)}
+        if request.tools:
+            config["tools"] = list(request.tools)
+        made = {"model": request.model.name, "contents": list(request.messages)}
+        return {**made, "config": config} if config else made
+
+    def check(self, payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:
+        """List what breaks the rules of generateContent."""
+        del payload
+        return gemini_rules.check(messages)
+
+    def tool(self, name: str, text: str, parameters: Json) -> Json:
+        """Write a function's declaration."""
+        return {"name": name, "description": text, "parameters": parameters}
+
+    def owns_tool(self, schema: Json) -> bool:
+        """Know a schema by having a name and parameters, and no type, or by its list of declarations."""
+        if schema.get("type") == "function" or "input_schema" in schema:
+            return False
+        is_plain = "type" not in schema and "name" in schema and "parameters" in schema
+        return is_plain or "function_declarations" in schema or "functionDeclarations" in schema
+
+
+SHAPE = Gemini()
+
+
 # ---- reading
-
-
-def parse(message: Json) -> list[Draft]:
-    """Read one content, or a whole reply as a dict, into drafts: one for each function response, one for the rest.
-
-    Raises:
-        BadMessage: not a content with parts, with the field and the remedy.
-    """
-    if "candidates" in message:
-        candidates = message["candidates"]
-        first = candidates[0] if isinstance(candidates, list) and candidates else None
-        if not isinstance(first, dict) or not isinstance(first.get("content"), dict):
-            raise BadMessage("message.candidates: no candidate with content; append a reply that has one")
-        usage = message.get("usageMetadata") or message.get("usage_metadata")
-        said = {"parts": [], **first["content"], "role": "model"}
-        _check_parts(said["parts"])
-        return [_draft("assistant", said, usage if isinstance(usage, dict) else None)]
-    parts = _check_parts(message.get("parts"))
-    if message.get("role") == "model":
-        return [_draft("assistant", message)]
-    results = [part for part in parts if "functionResponse" in _camel(part)]
-    rest = [part for part in parts if "functionResponse" not in _camel(part)]
-    drafts = [_draft("tool", {**message, "parts": [part]}) for part in results]
-    return [*drafts, _draft("user", {**message, "parts": rest})] if rest or not drafts else drafts
 
 
 def _check_parts(parts: Any) -> list[Json]:
@@ -95,25 +202,25 @@ def _camel(part: Json) -> Json:
 def _draft(kind: str, message: Json, usage: Json | None = None) -> Draft:
     wires = [_camel(part) for part in message.get("parts") or ()]
     calls = [call for part in wires if (call := _call(part))]
-    parts = content(message)
-    tally = Tally(MESSAGE_TOKENS)
+    parts = _content(message)
+    tally = Tally(framing.MESSAGE_TOKENS)
     for part in wires:
         _count_part(tally, part)
-    margin = JOIN_TOKENS * max(len(parts) - 1, 0)
+    margin = framing.JOIN_TOKENS * max(len(parts) - 1, 0)
     call_id = None
     if kind == "tool":
         response = wires[0]["functionResponse"]
         call_id = str(response.get("id") or response.get("name") or "")
         if not call_id:
             raise BadMessage("message.parts[0].functionResponse.name: missing; name the function that was called")
-        margin += RESULT_ID_TOKENS + count(call_id) + ERROR_TOKENS + IMAGES_TOKENS
-    lines = [call_text(call.name, dumps(call.arguments)) for call in calls]
+        margin += framing.RESULT_ID_TOKENS + count(call_id) + framing.ERROR_TOKENS + framing.IMAGES_TOKENS
+    lines = [call_line(call.name, dumps(call.arguments), is_read=True) for call in calls]
     return Draft(
-        shape=SHAPE,
+        shape=_NAME,
         role=str(message.get("role") or "user"),
         kind=kind,
         message=message,
-        text="\n".join([text for text in (join_text(parts), *lines) if text]),
+        text=searched(parts, lines),
         calls=tuple(calls),
         call_id=call_id,
         tokens=tally.tokens + margin,
@@ -132,8 +239,7 @@ def _call(part: Json) -> Call | None:
     )
 
 
-def content(message: Json) -> list[Part]:
-    """Read the content of a message, calls and thoughts apart, into neutral parts; of a response, what it holds."""
+def _content(message: Json) -> list[Part]:
     parts: list[Part] = []
     for given in message.get("parts") or ():
         part = _camel(given)
@@ -169,40 +275,12 @@ def _count_part(tally: Tally, part: Json) -> None:
         tally.text(str(response.get("name") or ""))
         tally.text(_response_text(response.get("response")))
     elif "inlineData" in part:
-        tally.parts(content({"parts": [part]}))
+        tally.parts(_content({"parts": [part]}))
     else:
         tally.block(part)
 
 
 # ---- writing
-
-
-def own(kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:  # noqa: ARG001 -- one signature for all shapes
-    """Give the parts of a message of this shape as they came, less empty texts and, unless wanted, thoughts."""
-    parts = [_camel(part) for part in message.get("parts") or ()]
-    kept = [part for part in parts if part.get("text") != "" and (variant.reasoning or not part.get("thought"))]
-    return tuple(kept)
-
-
-def write(
-    kind: str,
-    parts: Sequence[Part],
-    calls: Sequence[Call],
-    call_id: str,
-    call_name: str = "",
-    *,
-    is_error: bool = False,
-) -> tuple[Json, ...]:
-    """Write the parts of a message from neutral parts; what the role cannot hold becomes its label."""
-    if kind == "tool":
-        response = {"error" if is_error else "output": join_text(labelled(parts))}
-        return ({"functionResponse": {"name": call_name or call_id, "response": response}},)
-    given = parts if kind == "user" else labelled(parts)
-    wires = [_wire_part(part) for part in given if isinstance(part, Image) or part.text]
-    uses: list[Json] = [{"functionCall": {"name": call.name, "args": dict(call.arguments)}} for call in calls]
-    if uses:
-        uses[0]["thoughtSignature"] = _DUMMY_SIGNATURE
-    return (*wires, *uses)
 
 
 def _wire_part(part: Part) -> Json:
@@ -211,67 +289,6 @@ def _wire_part(part: Part) -> Json:
     if part.url:
         return {"fileData": {"fileUri": part.url, "mimeType": part.media_type}}
     return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
-
-
-def spare(kind: str, parts: Sequence[Part]) -> tuple[Json, ...]:
-    """Write a later system message as a user's text, and the images of a result as parts of the user's content."""
-    if kind == "system":
-        text = join_text(labelled(parts))
-        return ({"text": SYSTEM_HEADING + text},) if text else ()
-    return tuple(_wire_part(part) for part in parts if isinstance(part, Image)) if kind == "tool" else ()
-
-
-def count_parts(parts: Sequence[Json]) -> int:
-    """Count the parts of one content with its framing."""
-    tally = Tally(MESSAGE_TOKENS + SYSTEM_TOKENS)
-    for part in parts:
-        _count_part(tally, part)
-    return tally.tokens
-
-
-def count_message(message: Json) -> int:
-    """Count one content of a payload."""
-    return count_parts(message["parts"]) - SYSTEM_TOKENS
-
-
-def copy_of(parts: Sequence[Json]) -> Callable[[Json], Json]:
-    """Choose the cheapest copy of parts that shares no mutable state."""
-    return copier(parts)
-
-
-def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:  # noqa: ARG001 -- as the others
-    """Join units to contents: same roles merged, leading system units apart, a user's content first and last."""
-    system: list[Json] = []
-    contents: list[Json] = []
-    waiting: list[Json] = []
-    called: list[str] = []
-    added_tokens = 0
-    for unit in units:
-        if unit.role == "system" and not contents:
-            system += map(deep, unit.parts)
-            continue
-        if not unit.parts:
-            continue
-        role = "model" if unit.role == "assistant" else "user"
-        if not contents and role == "model":
-            contents.append({"role": "user", "parts": [{"text": PRUNED}]})
-            added_tokens += MESSAGE_TOKENS + count(PRUNED)
-        if waiting and unit.role != "tool":
-            contents[-1]["parts"] += waiting
-            waiting = []
-        if not contents or contents[-1]["role"] != role:
-            contents.append({"role": role, "parts": []})
-        parts = [deep(part) for part in (unit.spare if unit.role == "system" else unit.parts)]
-        contents[-1]["parts"] += parts
-        called = _named(parts, called if unit.role == "tool" else [])
-        waiting += map(deep, unit.spare if unit.role == "tool" else ())
-    if waiting:
-        contents[-1]["parts"] += waiting
-    if not contents or contents[-1]["role"] == "model":
-        text = CONTINUE if contents else PRUNED
-        contents.append({"role": "user", "parts": [{"text": text}]})
-        added_tokens += MESSAGE_TOKENS + count(text)
-    return Wire(contents, system or None, added_tokens)
 
 
 def _named(parts: Sequence[Json], called: list[str]) -> list[str]:

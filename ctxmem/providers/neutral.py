@@ -1,7 +1,6 @@
 """The neutral form: what any provider's message is taken apart into, and what every wire shape is built from.
 
-Owns the values (`Draft`, `Text`, `Image`, `Unit`, `Wire`, `Violation`) and the token framing. Knows no provider.
-All counts are o200k, before any calibration.
+Knows no provider. All counts are o200k, before any calibration.
 
 Invariants:
     I1. A Draft's message shares nothing with what the caller passed in.
@@ -9,35 +8,25 @@ Invariants:
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ctxmem.models import Model
+from ctxmem.providers.framing import BLOCK_TOKENS, CALL_TOKENS
 from ctxmem.providers.plain import Json, dumps
 from ctxmem.segment import Call
 from ctxmem.tokens import count
 
-# Framing in tokens, OpenAI's cookbook formula: 3 a message and one for the role; 1 more where there is a name.
-MESSAGE_TOKENS = 4
-NAME_TOKENS = 1
-CALL_TOKENS = 8  # a call's own header (channel, recipient, constraint); no published figure, on the safe side
-RESULT_ID_TOKENS = 8  # at least: an id that rendering maps to another (`wire_id`) has at most this many
-PRIMING_TOKENS = 3  # the reply's header, once a prompt
-BLOCK_TOKENS = 8  # what surrounds a block that no formula describes
-
-JOIN_TOKENS = 1  # the line break between two texts that a shape writes as one
-ERROR_PREFIX = "[error] "  # what a failed result starts with where the shape has no flag for it
-ERROR_TOKENS = 3
-
-IMAGES_HEADING = "[images of the result above]"  # where results hold text only
-IMAGES_TOKENS = 24  # of the user's message that then carries them, labels included
-SYSTEM_HEADING = "[system message]\n"  # of a system message that is sent as a user's
-SYSTEM_TOKENS = 6
-
-NO_RESULT = "[no result recorded]"
-PRUNED = "[earlier context pruned]"
-CONTINUE = "[continue]"
-
+# The kind of a segment by the role of its message, in the chat API's words; our own notes have theirs in them too.
+KINDS = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
 WIRE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -102,12 +91,27 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a shape is to write where it has no message of its own: the neutral form of one segment.
+
+    `call_id` and `call_name` are those of the call that a result answers, "" where there is none or none is known.
+    """
+
+    kind: str
+    parts: Sequence[Part]
+    calls: Sequence[Call] = ()
+    call_id: str = ""
+    call_name: str = ""
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One segment rendered for one provider, independently of its neighbours, hence cacheable.
 
-    `role` is "system", "user", "assistant" or "tool"; `parts` are wire messages (OpenAI chat), items (Responses),
-    blocks (Anthropic) or parts (Gemini). They are never handed out: `copy` makes the ones that are. `spare` is what the
-    join may need besides: of a system unit its form as a user's text, of a result its images, where results hold text.
+    `role` is "system", "user", "assistant" or "tool"; `parts` are what the shape joins, its wire parts: whole messages,
+    or the blocks of one. They are never handed out: `copy` makes the ones that are. `spare` is what the join may need
+    besides: of a system unit its form as a user's text, of a result its images, where results hold text.
     """
 
     role: str
@@ -129,6 +133,25 @@ class Wire:
     system: list[Json] | None
     added_tokens: int = 0
     marks: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt as it is to be sent.
+
+    `reserve` is the room for the answer. `marks` are the places, from `Wire.marks`, where a provider that is told what
+    to cache should be told so: the end of the ledger and the end of the previous prompt. `drop_block` asks the provider
+    to drop thinking whose prefix was edited, instead of refusing it: to be set from the first edit on.
+    """
+
+    provider: str
+    model: Model
+    messages: Sequence[Json]
+    system: Sequence[Json] | None
+    tools: Sequence[Any]
+    reserve: int
+    marks: Sequence[tuple[int, int]] = ()
+    drop_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,51 +195,6 @@ class Tally:
     def call(self, name: str, arguments: str) -> None:
         """Count a call as it is sent."""
         self.tokens += CALL_TOKENS + count(name) + count(arguments)
-
-
-def join_text(parts: Iterable[Part]) -> str:
-    """Join the texts of parts, a line break between them."""
-    return "\n".join([part.text for part in parts if isinstance(part, Text)])
-
-
-def labelled(parts: Iterable[Part], suffix: str = "") -> list[Part]:
-    """Put `[image 1024x768]` in the place of every image; `suffix` ("#12") goes inside the brackets."""
-    tail = f", {suffix}]" if suffix else "]"
-    return [Text(f"[{part.label}{tail}") if isinstance(part, Image) else part for part in parts]
-
-
-def loose_text(value: Any) -> str:
-    """Gather what can be read in a block of an unknown type: its texts, titles, queries and addresses."""
-    if isinstance(value, list):
-        return "\n".join([text for text in map(loose_text, value) if text])
-    if not isinstance(value, dict):
-        return ""
-    own = [item for key, item in value.items() if key in _READABLE and isinstance(item, str) and item]
-    nested = [loose_text(item) for item in value.values() if isinstance(item, dict | list)]
-    return "\n".join([text for text in (*own, *nested) if text])
-
-
-_READABLE = frozenset(
-    {"text", "title", "query", "url", "name", "code", "command", "stdout", "stderr", "output", "input"}
-)
-
-
-def kind_of(value: Any) -> str:
-    """Name a wrong value in an error."""
-    return "nothing" if value is None else f"an empty {type(value).__name__}" if value == [] else type(value).__name__
-
-
-def call_text(name: str, arguments: str) -> str:
-    """Write a call as it is searched: `read {"path":"a.py"}`."""
-    return f"{name} {arguments}"
-
-
-def unread_text(name: str, arguments: str) -> str:
-    """Write a call whose arguments are not an object, which no provider takes back."""
-    return f"[call of {name} with arguments that are not a JSON object: {arguments}]"
-
-
-UNREAD_TOKENS = 16  # what `unread_text` adds to name and arguments
 
 
 def is_wire_id(call_id: str) -> bool:

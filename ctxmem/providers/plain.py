@@ -72,6 +72,17 @@ def dump(value: Any) -> Any:
     return value.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
 
 
+def number(value: Any, *path: str) -> int | None:
+    """Give the count that stands under a path of names, such as a usage's; None where there is none.
+
+    >>> number({"details": {"cached": 3}}, "details", "cached"), number({"cached": True}, "cached")
+    (3, None)
+    """
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
 def parse_arguments(text: Any, *, path: str = "arguments") -> Json | None:
     """Read a call's arguments: an object, or None where they are not one (such a call is kept as text).
 

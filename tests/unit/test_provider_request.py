@@ -12,9 +12,9 @@ from PIL import Image as Pillow
 from ctxmem.errors import BadInput, ToolsChanged
 from ctxmem.models import lookup
 from ctxmem.providers import Renderer, Request, count_tools, kwargs, rendered_tokens, validate
-from ctxmem.providers.counts import namespace
+from ctxmem.providers.anthropic import BINDING_BETA
 from ctxmem.providers.images import image, image_tokens, size
-from ctxmem.providers.request import BINDING_BETA
+from ctxmem.providers.openai_tools import namespace
 from tests.strategies import conversation, units_of
 
 OPUS = lookup("claude-opus-5-5")

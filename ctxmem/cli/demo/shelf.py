@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ctxmem.providers import registry
+
 PAGE_LINES = 150
 _MOST_MATCHES = 40
 _LARGEST_FILE_BYTES = 2 << 20
@@ -38,18 +40,9 @@ TOOLS = [
 
 def tools(provider: str) -> list[dict[str, Any]]:
     """Return the schemas in the provider's shape."""
-    functions: list[dict[str, Any]] = [tool["function"] for tool in TOOLS]
-    if provider == "anthropic":
-        return [{**_named(one), "input_schema": one["parameters"]} for one in functions]
-    if provider == "gemini":
-        return functions
-    if provider == "openai-responses":
-        return [{"type": "function", **one} for one in functions]
-    return TOOLS
-
-
-def _named(function: dict[str, Any]) -> dict[str, Any]:
-    return {name: function[name] for name in ("name", "description")}
+    shape = registry.named(provider)
+    functions = [tool["function"] for tool in TOOLS]
+    return [shape.tool(one["name"], one["description"], one["parameters"]) for one in functions]
 
 
 class Shelf:

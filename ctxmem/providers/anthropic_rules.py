@@ -1,34 +1,19 @@
-"""The rules of the providers whose messages are lists of blocks or parts: Anthropic and Gemini. See `rules`."""
+"""The rules of the Messages API, strictest reading: what a payload breaks. See `rules.validate`."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ctxmem.models import lookup
+from ctxmem.providers.anthropic_blocks import THINKING
+from ctxmem.providers.anthropic_marks import MAX_MARKS
 from ctxmem.providers.neutral import Violation
 
 _MAX_MESSAGES = 100_000
-_MAX_MARKS = 4
 _USE_ID = re.compile(r"[A-Za-z0-9_-]+")
-_THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
-def unsendable(payload: Mapping[str, Any]) -> Iterator[Violation]:
-    """Say where the payload is not JSON, or not UTF-8 (a lone surrogate): no client can send it."""
-    for key, value in payload.items():
-        try:
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except UnicodeEncodeError:
-            yield Violation("not-utf8", key, "holds a lone surrogate, which UTF-8 cannot encode")
-        except (TypeError, ValueError) as exc:
-            yield Violation("not-json", key, f"cannot be serialised: {exc}")
-
-
-# ---- Anthropic Messages
-
-
-def check_anthropic(payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:
+def check(payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:
     """List what breaks the rules of the Messages API."""
     model = lookup(str(payload.get("model") or "unknown"))
     if not 0 < len(messages) <= _MAX_MESSAGES:
@@ -52,7 +37,7 @@ def check_anthropic(payload: Mapping[str, Any], messages: Sequence[Any]) -> Iter
         waiting = []
         for place, block in enumerate(blocks):
             yield from _block(block, message.get("role"), f"{path}.content[{place}]", ids, waiting)
-        if message.get("role") == "assistant" and blocks and blocks[-1].get("type") in _THINKING:
+        if message.get("role") == "assistant" and blocks and blocks[-1].get("type") in THINKING:
             yield Violation("thinking-last", path, "an assistant message must not end in thinking")
     for call_id in waiting:
         yield Violation("unanswered-call", f"messages[{len(messages) - 1}]", f"tool_use {call_id!r} has no result")
@@ -121,7 +106,7 @@ def _block(block: Any, role: Any, path: str, ids: set[str], waiting: list[str]) 
         for place, item in enumerate(inner if isinstance(inner, list) else ()):
             if item.get("type") == "text" and not str(item.get("text") or "").strip():
                 yield Violation("text-empty", f"{path}.content[{place}]", "no text but white space")
-    elif kind in _THINKING:
+    elif kind in THINKING:
         if role != "assistant":
             yield Violation("block-role", path, "thinking stands only in an assistant's message")
         if "cache_control" in block:
@@ -161,47 +146,9 @@ def _marks(payload: Mapping[str, Any]) -> Iterator[Violation]:
         for block in _listed(message.get("content")):
             marked += [block] if "cache_control" in block else []
             marked += [inner for inner in _listed(block.get("content")) if "cache_control" in inner]
-    if len(marked) > _MAX_MARKS:
-        yield Violation("too-many-marks", "cache_control", f"{len(marked)} cache marks; at most {_MAX_MARKS}")
+    if len(marked) > MAX_MARKS:
+        yield Violation("too-many-marks", "cache_control", f"{len(marked)} cache marks; at most {MAX_MARKS}")
 
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
-
-
-# ---- Gemini
-
-
-def check_gemini(payload: Mapping[str, Any], contents: Sequence[Any]) -> Iterator[Violation]:
-    """List what breaks the rules of generateContent."""
-    del payload
-    if not contents:
-        yield Violation("empty", "contents", "at least one content is needed")
-        return
-    if contents[0].get("role") != "user":
-        yield Violation("first-not-user", "contents[0].role", "the first content must be a user's")
-    if contents[-1].get("role") == "model":
-        yield Violation("last-assistant", f"contents[{len(contents) - 1}]", "the last content must be a user's")
-    waiting: list[str] = []
-    for index, content in enumerate(contents):
-        path, role, parts = f"contents[{index}]", content.get("role"), content.get("parts")
-        if role not in {"user", "model"}:
-            yield Violation("role", f"{path}.role", f"{role!r} is not user or model")
-        if index and role == contents[index - 1].get("role"):
-            yield Violation("same-role", f"{path}.role", f"two {role} contents in a row; merge them")
-        if not isinstance(parts, list) or not parts or not all(isinstance(part, Mapping) and part for part in parts):
-            yield Violation("content-empty", f"{path}.parts", "not a list of parts")
-            waiting = []
-            continue
-        names = [str(part["functionResponse"].get("name")) for part in parts if "functionResponse" in part]
-        if names != waiting:
-            code = "unanswered-call" if len(names) < len(waiting) else "orphan-result"
-            yield Violation(code, path, f"responses {names} do not match the calls before, {waiting}")
-        waiting = [str(part["functionCall"].get("name")) for part in parts if "functionCall" in part]
-        for place, part in enumerate(parts):
-            if "text" in part and not str(part["text"] or ""):
-                yield Violation("text-empty", f"{path}.parts[{place}]", "an empty text")
-            if "functionCall" in part and not isinstance(part["functionCall"].get("args", {}), Mapping):
-                yield Violation("arguments", f"{path}.parts[{place}].functionCall.args", "not an object")
-    if waiting:
-        yield Violation("unanswered-call", f"contents[{len(contents) - 1}]", f"calls {waiting} have no responses")

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from ctxmem.models import Model
-from ctxmem.providers.anthropic import text_block
-from ctxmem.providers.neutral import CONTINUE, MESSAGE_TOKENS, PRUNED, Unit, Wire
+from ctxmem.providers.anthropic_blocks import text_block
+from ctxmem.providers.framing import CONTINUE, MESSAGE_TOKENS, PRUNED
+from ctxmem.providers.neutral import Unit, Wire
 from ctxmem.providers.plain import Json
 from ctxmem.tokens import count
 
 _WIRE_ROLES = {"system": "system", "user": "user", "tool": "user", "assistant": "assistant"}
 
 
-def join(units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+def join(units: Sequence[Unit], model: Model, marks: Sequence[int]) -> Wire:
     """Join units to messages: same roles merged, results first, leading system units apart, a user's message first.
 
     A later system unit keeps its role where the model takes it and it stands between a user's and an assistant's

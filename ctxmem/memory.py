@@ -12,8 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from ctxmem import inputs, loading, tokens
-from ctxmem.context import erasing
+from ctxmem import erasing, inputs, loading, tokens
 from ctxmem.context.context import Context
 from ctxmem.contexts import Contexts
 from ctxmem.errors import BadInput, StoreClosed

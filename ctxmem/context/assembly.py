@@ -19,6 +19,7 @@ from ctxmem.models import Model
 from ctxmem.prompt import intake
 from ctxmem.prompt.prompt import Prompt
 from ctxmem.prompt.recall import Recall, choose, plain_query
+from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
 from ctxmem.providers import Request, Unit, Wire
 from ctxmem.providers.plain import deep
@@ -137,11 +138,15 @@ def last_prompt(session: Session, request: TurnRequest) -> Prompt | None:
         turn = turns.turn(snapshot, session.number, row.turn)
     if turn is None or turn.epoch != state.epoch or not _fits(session.now, turn):
         return None
-    view = session.view
+    return rebuild(turn, state, session.view, session.now.target.tools)
+
+
+def rebuild(turn: TurnRow, state: State, view: View, tools: Sequence[Any]) -> Prompt:
+    """Make the prompt of a turn again from its row and the state that it was laid out from."""
     view.refresh(state)
     extra = _Extra.of(turn.extra, view)
     wire = join(view, Sent.of(view.layout, state), extra.units, turn.n_stable)
-    return build(turn, wire, view.layout, model=session.now.target.model, tools=session.now.target.tools)
+    return build(turn, wire, view.layout, model=view.renderer.model, tools=tools)
 
 
 def _fits(now: Standing, turn: TurnRow) -> bool:
@@ -202,13 +207,15 @@ def _lay_out(
     if not (layout.entries or extra.units or state.systems):
         raise BadInput("there is nothing to send yet: append a message first")
     stable, n_stable = _stable(session, at, layout)
-    row = replace(_next_row(at, counted, clock_s), asked=request.digest)
+    row = _next_row(at, request, counted, clock_s)
     if collected is not None:
         row = replace(row, collections=row.collections + 1)
-    turn = _turn_row(at, row, extra, counted, clock_s)
-    turn = replace(turn, stable_prefix_tokens=at.calibration.estimate(stable) if stable else 0, n_stable=n_stable)
-    if collected is not None:
-        turn = replace(turn, collection=row.collections - 1)
+    turn = replace(
+        _turn_row(at, row, extra),
+        stable_prefix_tokens=at.calibration.estimate(stable) if stable else 0,
+        n_stable=n_stable,
+        collection=-1 if collected is None else row.collections - 1,
+    )
     sent = Sent.of(layout, state)
     wire = join(view, sent, extra.units, n_stable)
     prompt = build(turn, wire, layout, model=at.target.model, tools=at.target.tools, collected=collected)
@@ -216,7 +223,7 @@ def _lay_out(
     return Prepared(request, after, state.version, turn, prompt, sent, extra, collected)
 
 
-def _turn_row(at: Standing, row: ContextRow, extra: _Extra, counted: int, clock_s: float) -> TurnRow:
+def _turn_row(at: Standing, row: ContextRow, extra: _Extra) -> TurnRow:
     target = at.target
     return TurnRow(
         turn=row.turn,
@@ -227,18 +234,18 @@ def _turn_row(at: Standing, row: ContextRow, extra: _Extra, counted: int, clock_
         window=target.window,
         reserve=target.reserve,
         tools=target.tools_digest,
-        tokens=at.calibration.estimate(counted),
+        tokens=at.calibration.estimate(row.last_tokens),
         budget=at.budget_tokens,
         exact=at.is_exact,
-        counted_tokens=counted,
+        counted_tokens=row.last_tokens,
         stable_prefix_tokens=0,
         n_stable=0,
-        at=clock_s,
+        at=row.last_at,
         extra=extra.messages,
     )
 
 
-def _next_row(at: Standing, counted: int, clock_s: float) -> ContextRow:
+def _next_row(at: Standing, request: TurnRequest, counted: int, clock_s: float) -> ContextRow:
     row = at.row
     mean = row.mean_turn_tokens + (at.appended_tokens - row.mean_turn_tokens) / min(row.turn + 1, 32)
     return replace(
@@ -250,6 +257,7 @@ def _next_row(at: Standing, counted: int, clock_s: float) -> ContextRow:
         last_tokens=counted,
         mean_turn_tokens=mean,
         is_cold=False,
+        asked=request.digest,
     )
 
 

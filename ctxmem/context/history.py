@@ -6,9 +6,8 @@ I1. A replayed prompt equals what was sent, but for what was forgotten since, an
 from ctxmem import models
 from ctxmem.collector import Decision, Plan
 from ctxmem.collector.working import FULL
-from ctxmem.context.assembly import build, join
+from ctxmem.context.assembly import rebuild
 from ctxmem.context.session import Session
-from ctxmem.context.standing import Sent
 from ctxmem.context.wayback import in_reach
 from ctxmem.errors import TurnNotFound
 from ctxmem.prompt import intake
@@ -30,13 +29,8 @@ def replay(s: Session, number: int) -> Prompt:
             raise TurnNotFound(f"session {s.now.row.name!r} has no turn {number}; it has {s.now.row.turn}")
         tools = turns.tools(snapshot, s.number, row.tools)
     state = s.state_of(row)
-    model = models.lookup(row.model, s.options.models)
-    view = View(Renderer(row.provider, model), s.reads())
-    view.refresh(state)
-    layout = view.layout
-    units = [unit for message in row.extra for unit in view.renderer.units(message)]
-    wire = join(view, Sent.of(layout, state), units, row.n_stable)
-    prompt = build(row, wire, layout, model=model, tools=tools)
+    view = View(Renderer(row.provider, models.lookup(row.model, s.options.models)), s.reads())
+    prompt = rebuild(row, state, view, tools)
     forgotten = any(s.log.is_forgotten(i) for i in (*prompt.segments, *prompt.stubs, state.system_id) if i >= 0)
     quoted = any(s.log.is_forgotten(i) for ids in state.quoted.values() for i in ids)
     lines = any(s.log.is_forgotten(i) for i in state.ledger_sources())

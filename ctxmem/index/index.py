@@ -74,7 +74,7 @@ class Index:
         self._gone: dict[int, tuple[Uint16s, Sessions | None]] = {}  # by serial: what is forgotten in a run
         self._caches: dict[int, RunCache] = {}  # by serial
         self._snapshot_number = -1
-        self._change = -1
+        self._position: changes.Position | None = None
         self._is_torn = False  # a change of the above was begun and not ended (I4)
         self._job: Iterator[None] | None = None
         self.refresh()
@@ -106,12 +106,12 @@ class Index:
         if snapshot.number == self._snapshot_number:
             return
         self._is_torn = True
-        found = None if self._change < 0 else changes.since(snapshot, self._change)
+        found = None if self._position is None else changes.since(snapshot, self._position)
         if found is None:
             self._load_runs(snapshot)
             self._load_forwards(snapshot, 0, None)
             self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
-            self._change = changes.newest(snapshot)
+            self._position = changes.newest(snapshot)
         else:
             kinds = {change.kind for change in found[0]}
             if kinds & {"seal", "merge", "purge"}:
@@ -123,14 +123,15 @@ class Index:
             if "forget" in kinds:
                 self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
                 self._gone.clear()
-            self._change = found[1]
+            self._position = found[1]
         self._snapshot_number = snapshot.number
         self._is_torn = False
 
     def _forget(self) -> None:
         """Drop what is known of the store and of the queue, so that the next `_apply` reads it anew (I4)."""
         self._tails, self._runs, self._gone, self._caches = {}, [], {}, {}
-        self._snapshot_number = self._change = self._queued_up_to = -1
+        self._snapshot_number = self._queued_up_to = -1
+        self._position = None
 
     def _load_runs(self, snapshot: Snapshot) -> None:
         self._runs = manifest.load(snapshot)

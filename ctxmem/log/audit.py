@@ -72,9 +72,8 @@ def _references(snapshot: Snapshot) -> Iterator[Problem]:
         for segment_id in ids:
             if not exists(snapshot, segment_id):
                 yield Problem(f"segment {segment_id}", f"it does not exist, and a {what} names it", _REPORT)
-    for slot in range(slots.SLOTS):
-        claim = slots.read(snapshot, slot)
-        if claim is not None and claim.blocks and exists(snapshot, claim.next_id):
+    for slot, claim in slots.all_of(snapshot):
+        if claim.blocks and exists(snapshot, claim.next_id):
             yield Problem(f"slot {slot}", f"its next id {claim.next_id} exists already", _REPORT)
 
 

@@ -38,7 +38,7 @@ class Reader:
         self.marks = marks.Marks(store.snapshot)
         self._refreshing = threading.Lock()
         self._head = -1
-        self._change = 0
+        self._position: changes.Position = {}
 
     def refresh(self) -> None:
         """Apply what was committed since the last call (I2); 1 us when nothing was."""
@@ -46,14 +46,14 @@ class Reader:
         if head == self._head:
             return
         with self._refreshing, self._store.snapshot() as snapshot:
-            found = changes.since(snapshot, self._change) if self._head >= 0 else None
+            found = changes.since(snapshot, self._position) if self._head >= 0 else None
             if found is None:
                 self._reload(snapshot)
-                self._change = changes.newest(snapshot)
+                self._position = changes.newest(snapshot)
             else:
                 for change in found[0]:
                     self._apply(change)
-                self._change = found[1]
+                self._position = found[1]
             self._head = head
 
     def get(self, segment_id: int) -> Record:

@@ -89,6 +89,14 @@ class Snapshot(Protocol):
 class Batch(Snapshot, Protocol):
     """What `write` gives to `apply`: reads see its own writes, nobody else sees them before the commit."""
 
+    @property
+    def slot(self) -> int | None:
+        """Return the writer slot that the store holds, the one held last where there are several; None: none."""
+
+    @property
+    def clock(self) -> int:
+        """Return a Lamport number for what is changed here: above that of every batch whose writes this one can see."""
+
     def put(self, table: str, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Store a value under a key of 1 to 511 bytes.
 

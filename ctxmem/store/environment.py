@@ -115,6 +115,7 @@ class Environment:
         self.tables: dict[str, Any] = {}
         self.map_bytes = map_bytes or _LARGEST_MAP
         self.growths = 0  # how often the map was resized
+        self.slot: int | None = None  # the writer slot of whoever writes here
         self.before = 0  # transactions of the files that rewrites replaced: numbers rise across them
         self._env: Any = None
         self.reopen()

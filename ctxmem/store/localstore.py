@@ -128,12 +128,17 @@ class LocalStore:
     def hold_slot(self, bound: int) -> int | None:
         """Hold the lowest free writer slot below `bound`; None when there is none, or for reading."""
         self._usable()
-        return None if self._holdings is None else self._holdings.hold_slot(bound)
+        slot = None if self._holdings is None else self._holdings.hold_slot(bound)
+        if slot is not None:
+            self._environment.slot = slot
+        return slot
 
     def release_slot(self, slot: int) -> None:
         """Give a slot back; nothing happens when it is not held."""
         if self._holdings is not None and self._trouble is None:
             self._holdings.release_slot(slot)
+            if self._environment.slot == slot:
+                self._environment.slot = None
 
     def is_slot_alive(self, slot: int) -> bool:
         """Whether any open store, this one among them, holds a slot."""

@@ -215,6 +215,17 @@ class LocalBatch(LocalSnapshot):
     ) -> None:
         self._end(commit=kind is None)
 
+    @property
+    def slot(self) -> int | None:
+        """The writer slot that the store holds, or None."""
+        return self._environment.slot
+
+    @property
+    def clock(self) -> int:
+        """The transaction's id: one writes after the other, so it is above that of every one before."""
+        found: int = self._reading().id()
+        return found
+
     def put(self, table: str, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Store a value. `append` is for a key above all others of its table: faster, and pages are filled.
 

@@ -1,62 +1,108 @@
-"""The change log of a store: one sequence of numbers over every committed change, whichever process made it.
+"""The change log of a store: what was committed, and by which writer, for readers that keep up with all of them.
 
-I1. A change takes the next number inside the transaction that makes it: what the table holds has happened, in order.
-I2. The table holds the newest `KEEP` changes. A reader that fell behind them is told so, and loads afresh.
+A writer numbers its own changes; there is no number that all writers would have to agree on. A reader keeps a
+`Position`: how far it has come in each slot.
+
+I1. A change takes the next number of its writer's slot inside the transaction that makes it.
+I2. A change carries the clock of its transaction, which is above that of every change it can have followed from. Who
+    applies changes in order of (clock, slot, number) applies a cause before its effect, and all do so in one order.
+I3. The table holds the newest `KEEP` changes of each slot. A reader that fell behind them is told so, and loads afresh.
 
 It does not know what a change means; whoever records a kind says what its detail is.
 """
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any
+from typing import Any, TypeAlias
 
 from ctxmem import codec
 from ctxmem.errors import CorruptSegment
 from ctxmem.store import Batch, Snapshot
 
+Position: TypeAlias = dict[int, int]  # slot -> number of the newest change that was applied
+
 KEEP = 4096
+NOBODY = 0xFFFF  # On disk: never renumber. The slot of changes by who holds none, and can append nothing.
 
-_NUMBER = Struct(">Q")  # On disk: never renumber.
+_KEY = Struct(">HQ")  # On disk: never renumber.
+_SLOT = Struct(">H")
+_LAST = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """One committed change."""
+    """One committed change; sorts in the order of I2."""
 
+    clock: int
+    slot: int
     number: int
     kind: str
     detail: Any
 
 
-def record(batch: Batch, kind: str, detail: Any = None) -> int:
-    """Note a change in the caller's transaction; its number. Two puts, about 3 us."""
-    number = newest(batch) + 1
-    batch.put("changes", _NUMBER.pack(number), codec.pack([kind, detail]), append=True)
+def record(batch: Batch, kind: str, detail: Any = None) -> None:
+    """Note a change in the caller's transaction. Two puts, about 4 us."""
+    slot = NOBODY if batch.slot is None else batch.slot
+    newest = _newest_of(batch, slot)
+    number = newest + 1
+    batch.put("changes", _KEY.pack(slot, number), codec.pack([kind, batch.clock, detail]))
     if number > KEEP:
-        batch.delete("changes", _NUMBER.pack(number - KEEP))
-    return number
+        batch.delete("changes", _KEY.pack(slot, number - KEEP))
 
 
-def newest(snapshot: Snapshot) -> int:
-    """The number of the last change; 0 before the first."""
-    entry = snapshot.last("changes")
-    return 0 if entry is None else int(_NUMBER.unpack(entry[0])[0])
+def _newest_of(snapshot: Snapshot, slot: int) -> int:
+    entries = snapshot.scan("changes", _KEY.pack(slot, 0), _KEY.pack(slot, _LAST), reverse=True, limit=1)
+    return next((int(_KEY.unpack(key)[1]) for key, _ in entries), 0)
 
 
-def since(snapshot: Snapshot, number: int) -> tuple[list[Change], int] | None:
-    """The changes after `number`, and the newest number; None when some of them are no longer kept (I2)."""
-    changes = [
-        Change(_NUMBER.unpack(key)[0], *_fields(value))
-        for key, value in snapshot.scan("changes", _NUMBER.pack(number + 1))
-    ]
-    if not changes:
-        last = newest(snapshot)
-        return ([], last) if last <= number else None
-    return (changes, changes[-1].number) if changes[0].number == number + 1 else None
+def newest(snapshot: Snapshot) -> Position:
+    """Return how far every slot has come: 3 us a slot."""
+    found: Position = {}
+    start: bytes | None = b""
+    while start is not None:
+        key = next(snapshot.keys("changes", start), None)
+        if key is None:
+            break
+        slot = _KEY.unpack(key)[0]
+        found[slot] = _newest_of(snapshot, slot)
+        start = _after(slot)
+    return found
 
 
-def _fields(value: bytes) -> tuple[str, Any]:
+def since(snapshot: Snapshot, position: Position) -> tuple[list[Change], Position] | None:
+    """Return the changes after a position, in the order of I2, and where they lead; 3 us a slot and 2 a change.
+
+    None when some of them are no longer kept (I3).
+    """
+    changes: list[Change] = []
+    reached = dict(position)
+    slot = 0
+    while True:
+        expected = reached.get(slot, 0) + 1
+        following = None  # the slot after this one that has changes
+        for key, value in snapshot.scan("changes", _KEY.pack(slot, expected)):
+            found, number = _KEY.unpack(key)
+            if found != slot:
+                following = found
+                break
+            if number != reached.get(slot, 0) + 1:
+                return None
+            reached[slot] = number
+            kind, clock, detail = _fields(value)
+            changes.append(Change(clock, slot, number, kind, detail))
+        if following is None:
+            break
+        slot = following
+    changes.sort(key=lambda change: (change.clock, change.slot, change.number))
+    return changes, reached
+
+
+def _after(slot: int) -> bytes | None:
+    return None if slot == NOBODY else _SLOT.pack(slot + 1)
+
+
+def _fields(value: bytes) -> tuple[str, int, Any]:
     fields = codec.unpack(value)
-    if not isinstance(fields, list) or len(fields) != 2 or not isinstance(fields[0], str):
+    if not isinstance(fields, list) or len(fields) != 3 or not isinstance(fields[0], str):
         raise CorruptSegment("an entry of the change log is not a change; run check")
-    return fields[0], fields[1]
+    return fields[0], fields[1], fields[2]

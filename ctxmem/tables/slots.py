@@ -10,6 +10,7 @@ I4. Ids of a slot rise, but for nothing: an id that a commit has covered is neve
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from struct import Struct
@@ -20,9 +21,10 @@ from ctxmem.segment import MAX_ID
 from ctxmem.store import Batch, Snapshot, Store
 
 # On disk: never renumber.
-SLOTS = 16
+SLOTS = 0xFFFF  # the last number of 16 bits is nobody's, see `changes`
 _NEXT_BLOCK = b"next_block"
 _BLOCK_SEGMENTS = b"block_segments"
+_SLOT = Struct(">H")
 _COUNTER = Struct(">Q")
 
 
@@ -39,16 +41,24 @@ class Claim:
 
 def read(snapshot: Snapshot, slot: int) -> Claim | None:
     """The claim record of a slot, or None."""
-    value = snapshot.get("claims", bytes((slot,)))
-    if value is None:
-        return None
+    value = snapshot.get("claims", _SLOT.pack(slot))
+    return None if value is None else _decoded(value)
+
+
+def all_of(snapshot: Snapshot) -> Iterator[tuple[int, Claim]]:
+    """Every claim of the store by its slot: 3 us each."""
+    for key, value in snapshot.scan("claims"):
+        yield _SLOT.unpack(key)[0], _decoded(value)
+
+
+def _decoded(value: bytes) -> Claim:
     epoch, blocks, next_id, pid, host = codec.unpack(value)
     return Claim(epoch, tuple(blocks), next_id, pid, host)
 
 
 def _write(batch: Batch, slot: int, claim: Claim) -> None:
     value = codec.pack([claim.epoch, claim.blocks, claim.next_id, claim.pid, claim.host])
-    batch.put("claims", bytes((slot,)), value)
+    batch.put("claims", _SLOT.pack(slot), value)
 
 
 def block_segments(snapshot: Snapshot) -> int | None:
@@ -86,12 +96,12 @@ class Slot:
             size: ids of a block, where this store has no block yet.
 
         Raises:
-            StoreBusy: all 16 are held by live processes.
+            StoreBusy: all 65,535 are held by live processes.
         """
         number = store.hold_slot(SLOTS)
         if number is None:
             raise StoreBusy(
-                f"{store.name}: all {SLOTS} writer slots are taken; close a writer or open with readonly=True"
+                f"{store.name}: all {SLOTS:,} writer slots are taken; close a writer or open with readonly=True"
             )
         try:
             return store.write(partial(_claim, store=store, number=number, size=size))
@@ -215,10 +225,7 @@ def check(snapshot: Snapshot) -> list[str]:
     value = snapshot.get("meta", _NEXT_BLOCK)
     reserved = 0 if value is None else _COUNTER.unpack(value)[0]
     size = block_segments(snapshot) or 1
-    for slot in range(SLOTS):
-        claim = read(snapshot, slot)
-        if claim is None:
-            continue
+    for slot, claim in all_of(snapshot):
         for block in claim.blocks:
             if owners.setdefault(block, slot) != slot:
                 found.append(f"block {block} is claimed by slots {owners[block]} and {slot}")

@@ -123,18 +123,20 @@ def test_a_process_that_fell_behind_the_changes_reads_everything_anew(actors):
     assert two.do("memory.check()") == []
 
 
-def test_a_seventeenth_writer_is_refused_and_may_read(actors):
-    crew = actors(17, **SMALL)
-    for n, actor in enumerate(crew[:16]):
-        flushed(actor, f"writer number{n}")
-    with pytest.raises(ctxmem.StoreBusy, match="16 writer slots"):
-        crew[16].do("memory.add('one too many')")
+def test_a_writer_more_than_there_are_slots_is_refused_and_may_read(actors):
+    crew = actors(5, **SMALL)
+    for n, actor in enumerate(crew):
+        actor.do("from ctxmem.tables import slots\nslots.SLOTS = 4")
+        if n < 4:
+            flushed(actor, f"writer number{n}")
+    with pytest.raises(ctxmem.StoreBusy, match="all 4 writer slots"):
+        crew[4].do("memory.add('one too many')")
 
-    assert len(ids(crew[16], "writer")) == 16
+    assert len(ids(crew[4], "writer")) == 4
     crew[3].kill()
-    flushed(crew[16], "the slot of a dead writer")
-    assert crew[16].do("log._writer.slot.number") == 3
-    assert len(ids(crew[0], "writer")) == 17
+    flushed(crew[4], "the slot of a dead writer")
+    assert crew[4].do("log._writer.slot.number") == 3
+    assert len(ids(crew[0], "writer")) == 5
 
 
 def test_a_paused_process_keeps_its_slot_and_goes_on(actors):

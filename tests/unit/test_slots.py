@@ -1,7 +1,11 @@
 """Slots, leases, marks, names and the change log: what several writers share."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
 from ctxmem.store.localstore import LocalStore
@@ -84,12 +88,22 @@ def test_a_free_slot_is_taken_before_a_new_one(store, others):
     assert Slot.claim(store, 4).number == 0
 
 
-def test_seventeen_writers_are_one_too_many(store, others):
+def test_a_thousand_writers_hold_slots_at_once(tmp_path, store, others):
+    for number in range(1_000):
+        assert others.take(FIRST_SLOT + number)
+
+    assert Slot.claim(store, 4).number == 1_000
+
+
+def test_a_writer_more_than_there_are_slots_is_refused(store, others, monkeypatch):
+    monkeypatch.setattr(slots, "SLOTS", 20)
     for number in range(slots.SLOTS):
         assert others.take(FIRST_SLOT + number)
 
-    with pytest.raises(StoreBusy, match="16"):
+    with pytest.raises(StoreBusy, match="all 20 writer slots"):
         Slot.claim(store, 4)
+    others.release(FIRST_SLOT + 7)
+    assert Slot.claim(store, 4).number == 7
 
 
 def test_a_writer_that_was_taken_over_is_fenced(store):
@@ -239,22 +253,66 @@ def test_the_first_commit_of_a_key_wins(store):
 # --- the change log ---
 
 
+def write_as(store, slot, detail):
+    """Record a change as the writer of a slot would."""
+    store._environment.slot = slot
+    store.write(lambda batch: changes.record(batch, "append", detail))
+    store._environment.slot = None
+
+
 def test_changes_are_numbered_and_trimmed(store, monkeypatch):
     monkeypatch.setattr(changes, "KEEP", 10)
     for n in range(25):
-        assert store.write(lambda batch, n=n: changes.record(batch, "append", [n, n])) == n + 1
+        write_as(store, 3, n)
 
     with store.snapshot() as snapshot:
         assert snapshot.count("changes") == 10
-        assert changes.newest(snapshot) == 25
-        assert changes.since(snapshot, 25) == ([], 25)
-        found, newest = changes.since(snapshot, 22)
-        assert ([change.detail for change in found], newest) == ([[22, 22], [23, 23], [24, 24]], 25)
-        assert len(changes.since(snapshot, 15)[0]) == 10
-        assert changes.since(snapshot, 14) is None
-        assert changes.since(snapshot, 0) is None
+        assert changes.newest(snapshot) == {3: 25}
+        assert changes.since(snapshot, {3: 25}) == ([], {3: 25})
+        found, reached = changes.since(snapshot, {3: 22})
+        assert ([change.detail for change in found], reached) == ([22, 23, 24], {3: 25})
+        assert len(changes.since(snapshot, {3: 15})[0]) == 10
+        assert changes.since(snapshot, {3: 14}) is None
+        assert changes.since(snapshot, {}) is None
 
 
 def test_an_empty_change_log_is_up_to_date(store):
     with store.snapshot() as snapshot:
-        assert changes.since(snapshot, 0) == ([], 0)
+        assert changes.since(snapshot, {}) == ([], {})
+        assert changes.newest(snapshot) == {}
+
+
+def test_the_changes_of_who_holds_no_slot_are_followed_too(store):
+    write_as(store, None, "a")
+    write_as(store, 0, "b")
+
+    with store.snapshot() as snapshot:
+        assert [change.detail for change in changes.since(snapshot, {})[0]] == ["a", "b"]
+        assert changes.newest(snapshot) == {changes.NOBODY: 1, 0: 1}
+
+
+@given(st.data())
+def test_every_reader_sees_every_change_once_and_causes_first(tmp_path_factory, data):
+    """Writers change and readers follow in any order; each has then seen what was written, as it was written."""
+    store = LocalStore.open(tmp_path_factory.mktemp("changes") / "s", durability="unsafe")
+    kept = data.draw(st.sampled_from([3, 100]))
+    written: list[int] = []
+    readers = [({}, []) for _ in range(3)]
+    with contextlib.closing(store), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(changes, "KEEP", kept)
+        for _ in range(data.draw(st.integers(1, 30))):
+            if data.draw(st.booleans()):
+                write_as(store, data.draw(st.sampled_from([0, 1, 7, 300, 65_534, None])), len(written))
+                written.append(len(written))
+                continue
+            place = data.draw(st.integers(0, 2))
+            position, seen = readers[place]
+            with store.snapshot() as snapshot:
+                found = changes.since(snapshot, position)
+                if found is None:  # it fell behind: what is there is what it loads
+                    assert len(written) - len(seen) > kept
+                    readers[place] = changes.newest(snapshot), list(written)
+                else:
+                    readers[place] = found[1], seen + [change.detail for change in found[0]]
+                    assert found[1] == changes.newest(snapshot)
+            assert readers[place][1] == written

@@ -18,10 +18,10 @@ import msgpack
 import zstandard
 
 from ctxmem.errors import BadInput, CorruptSegment, FormatMismatch
-from ctxmem.segment import Call, Record
+from ctxmem.segment import NO_FACTS, Call, Facts, Quote, Record
 
 # On disk: never renumber.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 STORED_VERSION = 1
 _RAW, _ZSTD, _ZSTD_DICTIONARY = 0, 1, 2
 _BIG_INTEGER = 1  # MessagePack extension: hexadecimal digits
@@ -113,7 +113,7 @@ def pack_record(record: Record) -> bytes:
             record.refs,
             record.pinned,
             record.facets,
-            record.extra,
+            {place: value for place, value in enumerate(record.facts) if value != NO_FACTS[place]},
         )
     )
 
@@ -122,16 +122,16 @@ def unpack_record(data: bytes) -> Record:
     """The record of packed bytes; 2-4 us.
 
     Raises:
-        FormatMismatch: a newer layout.
+        FormatMismatch: another layout.
         CorruptSegment: not a record.
     """
     fields = unpack(data)
-    if not isinstance(fields, list) or len(fields) != 17:
-        if isinstance(fields, list) and fields and isinstance(fields[0], int) and fields[0] > RECORD_VERSION:
-            raise FormatMismatch(
-                f"a record has layout {fields[0]}, this ctxmem reads {RECORD_VERSION}; install a newer one"
-            )
+    if not isinstance(fields, list) or not fields or not isinstance(fields[0], int):
         raise CorruptSegment("the bytes are a value, but not a record")
+    if fields[0] != RECORD_VERSION:
+        raise FormatMismatch(f"a record has layout {fields[0]}, this ctxmem reads {RECORD_VERSION}")
+    if len(fields) != 17:
+        raise CorruptSegment(f"a record has 17 fields, this one {len(fields)}")
     place = fields.pop(5)
     if place:
         content = fields[7]["content"]
@@ -139,7 +139,17 @@ def unpack_record(data: bytes) -> Record:
     calls = fields[10]
     fields[10] = tuple([Call(*call) for call in calls]) if calls else ()
     fields[12] = tuple(fields[12])
+    fields[15] = _facts(fields[15]) if fields[15] else NO_FACTS
     return Record(*fields[1:])  # in the order of its fields: by name it took half as long again
+
+
+def _facts(packed: dict[int, Any]) -> Facts:
+    """Return the facts of a record from their places and values."""
+    values: list[Any] = list(NO_FACTS)
+    for place, value in packed.items():
+        values[place] = tuple(value) if isinstance(value, list) else value
+    facts = Facts(*values)
+    return facts._replace(quotes=tuple(Quote(*quote) for quote in facts.quotes)) if facts.quotes else facts
 
 
 def content_digest(record: Record) -> bytes:

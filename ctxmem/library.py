@@ -100,7 +100,7 @@ def _segment(segment_id: int, record: Record, session: str | None, facets: Facet
         record.role,
         record.text,
         record.message,
-        record.group if record.group >= 0 else segment_id,
+        record.group_id(segment_id),
         record.calls,
         record.tokens,
         record.at,

@@ -19,7 +19,6 @@ from ctxmem.errors import BadInput, StoreClosed
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
-from ctxmem.prompt.intake import SOURCES
 from ctxmem.segment import Hit, Problem, Record, Segment
 
 _FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
@@ -240,7 +239,7 @@ class Memory:
     def _with_copies(self, segment_id: int) -> list[int]:
         """Return the segment and the memory tools' results that repeat it."""
         ids = self._log.index.unsearched_ids(segment_id)
-        copies = [i for i in ids if segment_id in self._log.get(i).extra.get(SOURCES, ())]
+        copies = [i for i in ids if segment_id in self._log.get(i).facts.sources]
         return [segment_id, *copies]
 
     def _follow_marks(self) -> None:

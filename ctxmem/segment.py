@@ -1,13 +1,14 @@
-"""The values that travel: what a caller gets, and what one stored segment is. No behaviour, no imports of ours."""
+"""The values that travel: what a caller gets, and what one stored segment is. No imports of ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Facet: TypeAlias = str | int
 Facets: TypeAlias = dict[str, Facet | list[Facet]]
 
 MAX_ID = 2**48 - 1  # of a segment: a block of 32 bits and an offset of 16, and exact in JSON, whose numbers are doubles
+FORGOTTEN_TEXT = "[forgotten]"  # what stands for a text that was forgotten; `Facts.is_forgotten` says that it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,48 @@ class Problem:
     remedy: str
 
 
+class Quote(NamedTuple):
+    """A stretch of a segment's text, by its character offsets."""
+
+    segment_id: int
+    start: int
+    stop: int
+
+
+class Facts(NamedTuple):
+    """What a context, or a forget, notes of a segment beside its message; what is not said has its default.
+
+    `turn`: turns assembled before the append, -1 on what is no part of a conversation. `call_index`: which call of its
+    group a result answers, -1 where it answers none. `is_error`: the tool failed. `is_system`: the session's system
+    prompt. `is_inexact`: the count of tokens is an estimate. `is_unsearched`: never a hit. `restored_until`: the turn
+    until which a restored recall is a root. `renamed_calls`: indexes of calls whose own id is repeated or refused, and
+    which are rendered under another. `quotes`: what a recall shows. `sources`: segments whose text this one repeats.
+
+    On disk by place: never reorder, add at the end.
+    """
+
+    turn: int = -1
+    call_index: int = -1
+    is_error: bool = False
+    is_system: bool = False
+    is_inexact: bool = False
+    is_unsearched: bool = False
+    is_forgotten: bool = False
+    restored_until: int = -1
+    renamed_calls: tuple[int, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    sources: tuple[int, ...] = ()
+
+
+NO_FACTS = Facts()
+
+
 @dataclass(slots=True)
 class Record:
     """What is stored of one segment, before and after it has an id. On disk by `codec`; see docs/format.md.
 
     `session` is the session's number (0: none). `shape` names the provider shape of `message` ("openai",
-    "anthropic", ...), None where there is no message. `call_id` is set on a tool result. `extra` holds small
-    values that only one floor understands (wire ids of calls, error flag, source of a recall), msgpack-able.
+    "anthropic", ...), None where there is no message. `call_id` is set on a tool result.
     """
 
     session: int
@@ -85,4 +121,8 @@ class Record:
     refs: tuple[int, ...] = ()
     pinned: bool = False
     facets: Facets = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = NO_FACTS
+
+    def group_id(self, segment_id: int) -> int:
+        """Return the id of the first segment of its group; `segment_id` is its own."""
+        return self.group if self.group >= 0 else segment_id

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ctxmem.models import Model
 from ctxmem.providers import Draft, Renderer, Unit, is_wire_id, parse, wire_id
-from ctxmem.segment import Record
+from ctxmem.segment import Facts, Record
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAABAAAAAMACAYAAAA="  # the header of 1024x768
 
@@ -177,7 +177,7 @@ def record_of(draft: Draft) -> Record:
         shape=draft.shape,
         calls=draft.calls,
         call_id=draft.call_id,
-        extra={"error": True} if draft.is_error else {},
+        facts=Facts(is_error=draft.is_error),
     )
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ctxmem.context.session import Session
 from ctxmem.errors import KeyConflict
-from ctxmem.ledger.stubs import FORGOTTEN
 from ctxmem.prompt import intake
 from ctxmem.prompt.memorytools import NAMES, sources_of
 from ctxmem.prompt.outstanding import Outstanding
@@ -84,7 +83,7 @@ def system(s: Session, draft: Draft, given: Given) -> Appended:
     if is_system(s, draft):
         return Appended(s.now.state.system_id)
     record = _record(s, draft, given)
-    record.extra[intake.SYSTEM] = True
+    record.facts = record.facts._replace(is_system=True)
     return _queue(s, record, given.key)
 
 
@@ -100,7 +99,7 @@ def _record(s: Session, draft: Draft, given: Given) -> Record:
         facets=dict(given.facets or {}),
     )
     if given.error:
-        record.extra[intake.ERROR] = True
+        record.facts = record.facts._replace(is_error=True)
     return record
 
 
@@ -111,9 +110,9 @@ def _append(s: Session, draft: Draft, given: Given) -> Appended:
         if known is not None:
             return Appended(known)
     elif draft.calls:
-        wires = intake.wires_of(draft.calls, s.now.state.calls.knows)
-        if wires:
-            record.extra[intake.WIRES] = wires
+        renamed = intake.renamed_calls(draft.calls, s.now.state.calls.knows)
+        if renamed:
+            record.facts = record.facts._replace(renamed_calls=renamed)
     return _queue(s, record, given.key)
 
 
@@ -127,7 +126,7 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
     if slot is not None:
         group, index = slot
         call = s.call(group, index)
-        record.group, record.extra[intake.INDEX] = group, index
+        record.group, record.facts = group, record.facts._replace(call_index=index)
         record.facets = intake.result_facets(call, record.facets, s.options.facets_of_call, record.text)
         _mark_ours(record, call)
         return None
@@ -139,15 +138,14 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
         raise KeyConflict(
             f"call {call_id!r} has another result already, segment {earlier}; a call has one result", earlier
         )
-    record.extra[intake.ORPHAN] = True
     return None
 
 
 def _is_same(stored: Record, record: Record) -> bool:
     """Say whether two results say the same, whatever the shape of their messages; what was forgotten says anything."""
-    if stored.message is None and stored.text == FORGOTTEN:
+    if stored.facts.is_forgotten:
         return True
-    if stored.text != record.text or bool(stored.extra.get(intake.ERROR)) != bool(record.extra.get(intake.ERROR)):
+    if stored.text != record.text or stored.facts.is_error != record.facts.is_error:
         return False
     return stored.message == record.message or images_of(stored) == images_of(record)
 
@@ -155,9 +153,9 @@ def _is_same(stored: Record, record: Record) -> bool:
 def _mark_ours(record: Record, call: Call) -> None:
     """Note what a result of the model's memory tools repeats: it is no source of its own."""
     if call.name in NAMES:
-        sources = sources_of(call.name, call.arguments, record.text)
         record.kind = "recall"
-        record.extra.update({intake.UNINDEXED: True, intake.SOURCES: sources, intake.HITS: sources})
+        sources = tuple(sources_of(call.name, call.arguments, record.text))
+        record.facts = record.facts._replace(is_unsearched=True, sources=sources)
 
 
 def _known(s: Session, record: Record, key: str) -> int | None:

@@ -23,7 +23,7 @@ from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
 from ctxmem.providers import Request, Unit, Wire
 from ctxmem.providers.plain import deep
-from ctxmem.segment import Record
+from ctxmem.segment import Facts, Record
 from ctxmem.store import Batch
 from ctxmem.tables import turns
 from ctxmem.tables.turns import ContextRow, TurnRow
@@ -172,7 +172,6 @@ def _find(session: Session, request: TurnRequest) -> Recall | None:
 
 
 def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Record]:
-    quotes = [list(quote) for quote in found.quotes]
     record = Record(
         session=session.number,
         kind="recall",
@@ -180,7 +179,7 @@ def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Re
         text="",
         tokens=found.tokens + intake.MESSAGE_FRAME_TOKENS,
         at=now,
-        extra={intake.TURN: session.now.row.turn, intake.QUOTES: quotes, intake.UNINDEXED: True},
+        facts=Facts(turn=session.now.row.turn, quotes=found.quotes, is_unsearched=True),
     )
     return session.append(record)[0], record
 

@@ -10,7 +10,6 @@ from ctxmem.context.assembly import rebuild
 from ctxmem.context.session import Session
 from ctxmem.context.wayback import in_reach
 from ctxmem.errors import TurnNotFound
-from ctxmem.prompt import intake
 from ctxmem.prompt.prompt import Explanation, Prompt
 from ctxmem.prompt.view import View
 from ctxmem.providers import Renderer
@@ -44,8 +43,8 @@ def explain(s: Session, segment_id: int) -> Explanation:
         SegmentNotFound: no such id in this session or its `reads`.
     """
     record = in_reach(s, segment_id, s.reach())
-    group = record.group if record.group >= 0 else segment_id
-    where = _where(s, segment_id, group, in_prompt=intake.TURN in record.extra)
+    group = record.group_id(segment_id)
+    where = _where(s, segment_id, group, in_prompt=record.facts.turn >= 0)
     for session, below in ((s.number, s.now.row.collections), *reversed(s.now.row.journals)):
         found = _decision(s, session, below, group)
         if found is not None:
@@ -54,7 +53,7 @@ def explain(s: Session, segment_id: int) -> Explanation:
                 segment_id, group, where, d.rule, d.score / 4096, d.rank, d.path, d.tokens_before, number, turn
             )
     named = {"system": "system", "replaced": "system", "hidden": "hidden", "forgotten": "forgotten"}
-    rule = named.get(where, "not collected yet" if intake.TURN in record.extra else "not in a prompt")
+    rule = named.get(where, "not collected yet" if record.facts.turn >= 0 else "not in a prompt")
     return Explanation(segment_id, group, where, rule, 0.0, -1, (group,), record.tokens, None, None)
 
 

@@ -25,7 +25,6 @@ from ctxmem.log import Log
 from ctxmem.log.lease import Lease
 from ctxmem.log.writer import Write
 from ctxmem.options import Options
-from ctxmem.prompt import intake
 from ctxmem.prompt.recall import compose
 from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Reads, View
@@ -300,14 +299,14 @@ class Session:
 
     def _admit(self, segment_id: int, record: Record) -> None:
         """Take one segment into the prompt, of both states where a turn is being committed (I2). O(1) amortised."""
-        group = record.group if record.group >= 0 else segment_id
+        group = record.group_id(segment_id)
         newest = self._now.row.newest if self._next is None else max(self._now.row.newest, self._next.row.newest)
         for state in self._states():
             if segment_id <= state.last_id:
                 continue
-            is_system = intake.SYSTEM in record.extra and (state.system_id >= 0 or newest >= 0)
+            is_system = record.facts.is_system and (state.system_id >= 0 or newest >= 0)
             state.admit(segment_id, record)
-            is_late = intake.INDEX in record.extra and group <= newest
+            is_late = record.facts.call_index >= 0 and group <= newest
             if (is_system or is_late) and segment_id > newest:  # else it was sent, and this is a resume
                 state.end_epoch()  # what was sent changes: the system prompt, or a placeholder
 
@@ -366,7 +365,7 @@ class Session:
 
 def recall_text(log: Log, record: Record) -> str:
     """Render a recall segment from the segments that it quotes: what was restored, byte for byte."""
-    return compose(record.extra[intake.QUOTES], log.get, is_verbatim=intake.RESTORED in record.extra)
+    return compose(record.facts.quotes, log.get, is_verbatim=record.facts.restored_until >= 0)
 
 
 def _state(stored: dict[str, object] | None, epoch: int) -> State:

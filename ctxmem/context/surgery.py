@@ -72,7 +72,7 @@ def drop(s: Session, segment_id: int) -> None:
     record = own(s, segment_id)
     if segment_id == s.now.state.system_id:
         raise BadInput("the system prompt cannot be dropped; replace it with Context.system")
-    group = record.group if record.group >= 0 else segment_id
+    group = record.group_id(segment_id)
     state = s.now.state.copy()
     state.hide_group(group, [*members(s, group, record), segment_id])
     _changed(s, s.now, state)

@@ -16,7 +16,7 @@ from ctxmem.prompt import intake, memorytools
 from ctxmem.prompt.memorytools import PAGE_TOKENS, QUOTED, SEARCH, whole
 from ctxmem.prompt.quotes import page, stretch, words_of
 from ctxmem.prompt.recall import EXCERPT_CHARS, compose, escaped, heading, plain_query, quoted
-from ctxmem.segment import MAX_ID, Record
+from ctxmem.segment import MAX_ID, Facts, Quote, Record
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
@@ -60,13 +60,13 @@ def restore(s: Session, segment_id: int) -> int:
     record, shown = in_reach(s, segment_id, s.reach()), s.now.state.visible()
     if segment_id in shown:
         return segment_id
-    group = record.group if record.group >= 0 else segment_id
-    if intake.QUOTES in record.extra:  # a recall: what it showed
-        quotes = [(i, start, stop) for i, start, stop in record.extra[intake.QUOTES] if i not in shown]
+    group = record.group_id(segment_id)
+    if record.facts.quotes:  # a recall: what it showed
+        quotes = [quote for quote in record.facts.quotes if quote.segment_id not in shown]
         if not quotes:
             return segment_id
     else:
-        quotes = [(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
+        quotes = [Quote(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
     size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
     room = int(RESTORE_SHARE * s.now.capacity_tokens)
     if size > room:
@@ -85,12 +85,7 @@ def restore(s: Session, segment_id: int) -> int:
         text="",
         tokens=size,
         at=s.options.now(),
-        extra={
-            intake.TURN: s.now.row.turn,
-            intake.QUOTES: [list(q) for q in quotes],
-            intake.UNINDEXED: True,
-            intake.RESTORED: until,
-        },
+        facts=Facts(turn=s.now.row.turn, quotes=tuple(quotes), is_unsearched=True, restored_until=until),
     )
     return s.append(made)[0]
 
@@ -161,7 +156,7 @@ def _read(s: Session, arguments: Mapping[str, Any]) -> str:
     if isinstance(asked, str):
         return asked
     record = in_reach(s, asked, s.reach())
-    if not record.text and intake.QUOTES in record.extra:
+    if not record.text and record.facts.quotes:
         return recall_text(s.log, record)
     offset = whole(arguments, "offset", 0, 0, max(len(record.text) - 1, 0))
     if isinstance(offset, str):

@@ -29,7 +29,7 @@ _ERROR = re.compile(
 )
 
 
-class Quote(NamedTuple):
+class Excerpt(NamedTuple):
     """One line that may be quoted, and the names in it."""
 
     text: str
@@ -55,13 +55,13 @@ def error_name(text: str) -> str:
     return escaped(found[-1]) if found else ""
 
 
-def quotes(text: str) -> list[Quote]:
+def excerpts(text: str) -> list[Excerpt]:
     """Return what may be quoted of a result, in its order: JSON objects as `key=value`, else the telling words by line.
 
-    >>> [quote.text for quote in quotes('[{"flight": "HAT110", "seats": {"economy": 3}}, {"flight": "HAT132"}]')]
+    >>> [one.text for one in excerpts('[{"flight": "HAT110", "seats": {"economy": 3}}, {"flight": "HAT132"}]')]
     ['flight=HAT110 seats(economy=3)', 'flight=HAT132']
-    >>> quotes("opened src/app.py, all is well")
-    [Quote(text='src/app.py', words=('src/app.py',))]
+    >>> excerpts("opened src/app.py, all is well")
+    [Excerpt(text='src/app.py', words=('src/app.py',))]
     """
     start = text.lstrip()[:1]
     if start in ("{", "[") and len(text) <= 2 * MAX_CHARS:
@@ -71,8 +71,8 @@ def quotes(text: str) -> list[Quote]:
             pass
         else:
             found = dict.fromkeys(islice(_json_records(value), MAX_RECORDS))
-            return [Quote(record, tuple(words_of(record))) for record in found]
-    return list(islice(_text_quotes(text), MAX_RECORDS))
+            return [Excerpt(record, tuple(words_of(record))) for record in found]
+    return list(islice(_text_excerpts(text), MAX_RECORDS))
 
 
 def value_text(value: Any) -> str:  # any JSON value
@@ -106,7 +106,7 @@ def _json_records(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
         for key, field in later:
             yield from _json_records(field, key, depth + 1)
     elif isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
-        yield from (quote.text for quote in (quotes(value) if depth < 3 else _text_quotes(value)))
+        yield from (one.text for one in (excerpts(value) if depth < 3 else _text_excerpts(value)))
     elif shown := value_text(value):
         yield f"{name}={shown}" if name else shown
 
@@ -153,7 +153,7 @@ def words_of(text: str) -> list[str]:
     return list(found)
 
 
-def _text_quotes(text: str) -> Iterator[Quote]:
+def _text_excerpts(text: str) -> Iterator[Excerpt]:
     """The telling words of each line that were not in a line before: lists of names, not records."""
     if len(text) > MAX_CHARS:
         half = MAX_CHARS // 2
@@ -163,7 +163,7 @@ def _text_quotes(text: str) -> Iterator[Quote]:
         fresh = [word for word in words_of(row) if word not in seen]
         if fresh:
             seen.update(fresh)
-            yield Quote(" ".join(fresh), tuple(fresh))
+            yield Excerpt(" ".join(fresh), tuple(fresh))
 
 
 def arguments_text(arguments: Mapping[str, Any], limit_chars: int) -> str:

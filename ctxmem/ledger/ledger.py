@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from ctxmem.ledger.abridge import CALL_WEIGHT, HEADING_TOKENS, LEAST_SHARE, Count, Line, Note, abridge, room_of_next
-from ctxmem.ledger.gist import MAX_CHARS, arguments_text, error_name, escaped, quotes, words_of
-from ctxmem.ledger.stubs import FORGOTTEN
-from ctxmem.segment import Record
+from ctxmem.ledger.gist import MAX_CHARS, arguments_text, error_name, escaped, excerpts, words_of
+from ctxmem.segment import FORGOTTEN_TEXT, Record
 
 HEADING: Final = (
     "[ctxmem record: earlier steps no longer shown in full, oldest first. Written by the program from this "
@@ -39,9 +38,9 @@ def line(group: int, members: Sequence[tuple[int, Record]]) -> Line:
     for segment_id, record in members:
         if record.call_id is not None:
             name = error_name(record.text)
-            if record.extra.get("error") or name:
+            if record.facts.is_error or name:
                 heads.append(f"failed: {name}" if name else "failed")
-            notes += [Note(segment_id, *quote) for quote in quotes(record.text)]
+            notes += [Note(segment_id, *one) for one in excerpts(record.text)]
         elif record.calls:
             for call in record.calls:
                 heads.append(f"{escaped(call.name)} {arguments_text(call.arguments, ARGUMENT_CHARS)}")
@@ -108,8 +107,8 @@ class Piece:
 def _rendered(one: Line, is_forgotten: Callable[[int], bool]) -> str:
     label = one.label
     if one.first == one.last and is_forgotten(one.source):
-        label = f"[#{one.first}] {FORGOTTEN}"
-    notes = [FORGOTTEN if is_forgotten(note.source) else note.text for note in one.notes]
+        label = f"[#{one.first}] {FORGOTTEN_TEXT}"
+    notes = [FORGOTTEN_TEXT if is_forgotten(note.source) else note.text for note in one.notes]
     return label + (" -> " + " | ".join(dict.fromkeys(notes)) if notes else "")
 
 
@@ -174,7 +173,7 @@ class Ledger:
 
 
 def _erased(one: Line, is_forgotten: Callable[[int], bool]) -> Line:
-    notes = tuple(replace(note, text=FORGOTTEN) if is_forgotten(note.source) else note for note in one.notes)
+    notes = tuple(replace(note, text=FORGOTTEN_TEXT) if is_forgotten(note.source) else note for note in one.notes)
     return replace(one, notes=notes, head="" if is_forgotten(one.source) else one.head)
 
 

@@ -8,8 +8,6 @@ Invariants:
 from collections.abc import Callable
 from typing import Final
 
-FORGOTTEN: Final = "[forgotten]"
-
 _LEAST_CUT_TOKENS: Final = 60  # below it head and tail would be shorter than the notice between them
 
 

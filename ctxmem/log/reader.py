@@ -13,18 +13,17 @@ from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, SegmentNotFound, StoreDamaged
 from ctxmem.log.hot import Hot
 from ctxmem.log.pending import PendingQueue
-from ctxmem.segment import MAX_ID, Call, Record
+from ctxmem.segment import FORGOTTEN_TEXT, MAX_ID, Call, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, frames, marks
 from ctxmem.tables.dictionaries import current_dictionary, dictionary_key
-
-FORGOTTEN_TEXT = "[forgotten]"
 
 
 def redacted(record: Record) -> Record:
     """What remains of a forgotten record: its place, its size and the ids that calls and results are matched by."""
     calls = tuple(Call(call.id, call.name, {}) for call in record.calls)
-    return replace(record, text=FORGOTTEN_TEXT, message=None, calls=calls, facets={})
+    facts = record.facts._replace(is_forgotten=True)
+    return replace(record, text=FORGOTTEN_TEXT, message=None, calls=calls, facets={}, facts=facts)
 
 
 class Reader:

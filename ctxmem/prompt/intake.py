@@ -13,23 +13,9 @@ from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
 from ctxmem.errors import BadInput
 from ctxmem.prompt import calls
 from ctxmem.providers import Draft, is_wire_id
-from ctxmem.segment import Call, Facets, Record
+from ctxmem.segment import Call, Facets, Facts, Record
 
 FacetsOfCall = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
-
-# Keys of Record.extra that contexts write. On disk: never rename.
-TURN = "turn"  # int: turns assembled before the append; absent on what is no part of a conversation
-SYSTEM = "system"  # True: the session's system prompt
-INDEX = "index"  # int: which call of its group a result answers
-WIRES = "wires"  # {index: the call's own id is repeated or refused and is rendered under another}
-ERROR = "error"  # True: the tool failed
-QUOTES = "quotes"  # [[id, start, stop], ...]: what a recall shows, by reference
-SOURCES = "sources"  # [id, ...]: segments whose text this one repeats
-INEXACT = "inexact"  # True: the count is an estimate
-UNINDEXED = "unindexed"  # True: not searched
-RESTORED = "restored"  # int: the turn until which this recall is a root
-HITS = "hits"  # [group, ...]: originals that were read again
-ORPHAN = "orphan"  # True: a result whose call is not outstanding
 
 MESSAGE_FRAME_TOKENS = 8  # a message of ours: its framing, at most
 DIGEST_TOKENS = 64  # shorter results are not compared by content
@@ -61,11 +47,6 @@ def record_of(
     draft: Draft, *, session: int, at: float, turn: int, refs: tuple[int, ...], pinned: bool, facets: Facets
 ) -> Record:
     """Make the record of a draft that starts a group of its own."""
-    extra: dict[str, Any] = {TURN: turn}
-    if not draft.exact:
-        extra[INEXACT] = True
-    if draft.is_error:
-        extra[ERROR] = True
     return Record(
         session=session,
         kind=draft.kind,
@@ -80,11 +61,11 @@ def record_of(
         refs=refs,
         pinned=pinned,
         facets=facets,
-        extra=extra,
+        facts=Facts(turn=turn, is_error=draft.is_error, is_inexact=not draft.exact),
     )
 
 
-def wires_of(made: Sequence[Call], known: Callable[[str], bool]) -> list[int]:
+def renamed_calls(made: Sequence[Call], known: Callable[[str], bool]) -> tuple[int, ...]:
     """Return the indexes of calls whose own id cannot be rendered: refused by a provider, or in the window already."""
     seen: set[str] = set()
     out: list[int] = []
@@ -92,26 +73,26 @@ def wires_of(made: Sequence[Call], known: Callable[[str], bool]) -> list[int]:
         if not is_wire_id(call.id) or call.id in seen or known(call.id):
             out.append(index)
         seen.add(call.id)
-    return out
+    return tuple(out)
 
 
 def item(segment_id: int, group: int, record: Record) -> Item:
     """Say what the collector needs to know of a segment."""
-    facets, is_result = record.facets, INDEX in record.extra
-    text = record.text
+    facets, facts, text = record.facets, record.facts, record.text
+    is_result = facts.call_index >= 0
     return Item(
         segment_id=segment_id,
         group=group,
         kind=record.kind if record.kind != "tool" else "result",
         tokens=record.tokens,
-        turn=record.extra[TURN],
+        turn=facts.turn,
         pinned=record.pinned,
         task=_first(facets.get("task")),
-        files=_files(facets) if is_result and not record.extra.get(ERROR) else (),
+        files=_files(facets) if is_result and not facts.is_error else (),
         is_result=is_result,
-        is_error=bool(record.extra.get(ERROR)),
+        is_error=facts.is_error,
         digest=int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
-        if is_result and record.tokens >= DIGEST_TOKENS and not record.extra.get(SOURCES)
+        if is_result and record.tokens >= DIGEST_TOKENS and not facts.sources
         else None,
         refs=record.refs,
         calls=len(record.calls),

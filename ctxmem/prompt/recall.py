@@ -13,18 +13,15 @@ from typing import Any
 from ctxmem import tokens
 from ctxmem.errors import BadQuery
 from ctxmem.ledger.ledger import HEADING
-from ctxmem.ledger.stubs import FORGOTTEN
 from ctxmem.prompt.quotes import stretch, words_of
 from ctxmem.search.query import MAX_CHARS, Query, parse
-from ctxmem.segment import Record
+from ctxmem.segment import FORGOTTEN_TEXT, Quote, Record
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _OPERATORS = re.compile(r'["*+\-]+')
 _FRAME_TOKENS = 24  # the quote's own heading, at most
 _CHARS_PER_TOKEN = 3  # to start from; the count decides
 EXCERPT_CHARS = 1_200
-
-Quote = tuple[int, int, int]  # segment id, start and stop in its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +61,20 @@ def heading(segment_id: int, record: Record) -> str:
     about = f" ({str(file)[:200]})" if isinstance(file, str) else ""
     if record.call_id is not None:
         tool = str(facets.get("tool", "a call"))[:80]
-        return f"[#{segment_id}] {'failed ' if record.extra.get('error') else ''}result of {escaped(tool + about)}"
+        return f"[#{segment_id}] {'failed ' if record.facts.is_error else ''}result of {escaped(tool + about)}"
     return f"[#{segment_id}] {escaped((record.role or record.kind)[:40] + about)}"
 
 
 def quoted(segment_id: int, record: Record, start: int, stop: int, *, is_verbatim: bool = False) -> str:
     """Quote a stretch of a segment under its heading; verbatim where it was asked for by its id."""
-    if record.text == FORGOTTEN and record.message is None:
-        return f"[#{segment_id}] {FORGOTTEN}"
+    if record.facts.is_forgotten:
+        return f"[#{segment_id}] {FORGOTTEN_TEXT}"
     text = record.text[start:stop]
     part = "" if (start, stop) == (0, len(record.text)) else f", characters {start}-{stop} of {len(record.text)}"
     return f"{heading(segment_id, record)}{part}:\n{text if is_verbatim else escaped(text)}"
 
 
-def compose(quotes: Iterable[Sequence[int]], read: Callable[[int], Record], *, is_verbatim: bool = False) -> str:
+def compose(quotes: Iterable[Quote], read: Callable[[int], Record], *, is_verbatim: bool = False) -> str:
     """Render a recall from its quotes; the same bytes for ever, but for what was forgotten."""
     shown = (quoted(i, read(i), start, stop, is_verbatim=is_verbatim) for i, start, stop in quotes)
     return "\n\n".join([HEADING, *shown])
@@ -111,6 +108,6 @@ def _fitting(segment_id: int, record: Record, words: frozenset[str], limit_token
         start, stop = stretch(record.text, words, limit_chars)
         taken = tokens.count(quoted(segment_id, record, start, stop)) + 2
         if taken <= limit_tokens:
-            return (segment_id, start, stop), taken
+            return Quote(segment_id, start, stop), taken
         limit_chars = int(limit_chars * 0.9 * limit_tokens / taken)
     return None

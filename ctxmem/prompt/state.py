@@ -54,36 +54,35 @@ class State:
 
     def admit(self, segment_id: int, record: Record) -> None:
         """Take one segment of the conversation into the prompt; O(1) amortised. Others are left alone."""
-        extra = record.extra
-        if intake.TURN not in extra:
+        facts = record.facts
+        if facts.turn < 0:
             return
         self.last_id = max(self.last_id, segment_id)
         self.admitted_tokens += record.tokens
         self.version += 1
-        if extra.get(intake.SYSTEM):
+        if facts.is_system:
             self.systems.append((segment_id, record.tokens))
             return
-        group = record.group if record.group >= 0 else segment_id
+        group = record.group_id(segment_id)
         if group != segment_id and group not in self.working:
             return  # its group has left the prompt
-        if extra.get(intake.INEXACT):
+        if facts.is_inexact:
             self.inexact.add(segment_id)
         self.working.append(intake.item(segment_id, group, record))
         self._note_calls(segment_id, group, record)
-        for seen in extra.get(intake.HITS, ()):
+        for seen in facts.sources:  # originals that were read again
             self.working.hit(seen)
-        if intake.QUOTES in extra:
-            self.quoted[segment_id] = tuple(dict.fromkeys(q[0] for q in extra[intake.QUOTES]))
-        if intake.RESTORED in extra:
-            self.working.hold(segment_id, extra[intake.RESTORED])
+        if facts.quotes:
+            self.quoted[segment_id] = tuple(dict.fromkeys(quote.segment_id for quote in facts.quotes))
+        if facts.restored_until >= 0:
+            self.working.hold(segment_id, facts.restored_until)
         self.touched.append(group)
 
     def _note_calls(self, segment_id: int, group: int, record: Record) -> None:
         if record.calls:
             self.calls.add(group, [call.id for call in record.calls])
-        index = record.extra.get(intake.INDEX)
-        if index is not None:
-            self.calls.answer(group, index, segment_id)
+        if record.facts.call_index >= 0:
+            self.calls.answer(group, record.facts.call_index, segment_id)
 
     @property
     def system_id(self) -> int:

@@ -15,10 +15,9 @@ from typing import NamedTuple, TypeAlias
 from ctxmem import tokens
 from ctxmem.collector.working import FULL, SHORT, Shown
 from ctxmem.ledger import stubs
-from ctxmem.prompt import intake
 from ctxmem.prompt.state import State
 from ctxmem.providers import Renderer, Unit, wire_id
-from ctxmem.segment import Call, Record
+from ctxmem.segment import FORGOTTEN_TEXT, Call, Record
 
 LEDGER, CLOSED = -1, -2  # in place of a segment id
 _CHUNK = 256  # groups whose records are read at once
@@ -44,6 +43,16 @@ class Entry(NamedTuple):
     closed: tuple[int, Call] | None = None  # index in the group, and the call
 
 
+class Place(NamedTuple):
+    """Where a layout ends: how long each of its lists is, and its tokens."""
+
+    entries: int
+    full: int
+    stubs: int
+    closed: int
+    tokens: int
+
+
 class Layout:
     """Entries in prompt order, with what a prompt says of them kept beside: so that a turn costs what is new."""
 
@@ -58,14 +67,15 @@ class Layout:
         self.tokens = 0
         self.ledger_end = 0  # how many entries there are up to the ledger's end, 0 without one
 
-    def place(self) -> tuple[int, int, int, int, int]:
+    def place(self) -> Place:
         """Return where the layout ends now, for `cut`."""
-        return len(self.entries), len(self.full), len(self.stubs), len(self.closed), self.tokens
+        return Place(len(self.entries), len(self.full), len(self.stubs), len(self.closed), self.tokens)
 
-    def cut(self, place: tuple[int, int, int, int, int]) -> None:
+    def cut(self, place: Place) -> None:
         """Leave out all that came after a place."""
-        entries, full, stubs, closed, self.tokens = place
-        del self.entries[entries:], self.units[entries:], self.full[full:], self.stubs[stubs:], self.closed[closed:]
+        del self.entries[place.entries :], self.units[place.entries :]
+        del self.full[place.full :], self.stubs[place.stubs :], self.closed[place.closed :]
+        self.tokens = place.tokens
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries at the end."""
@@ -87,7 +97,7 @@ class View:
         self._reads = reads
         self.layout = Layout()
         self.system: Unit | None = None
-        self._starts: dict[int, tuple[int, int, int, int, int]] = {}  # group -> where its entries start
+        self._starts: dict[int, Place] = {}  # group -> where its entries start
         self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
         self._ahead: dict[int, Record] = {}  # while a layout is rebuilt
         self._last_group = -1
@@ -175,12 +185,12 @@ class View:
         records = dict(zip(ids, known, strict=True))
         first = records[members[0].segment_id]
         if first.calls and self._reads.is_forgotten(group):
-            return [Entry(self.renderer.text(stubs.FORGOTTEN, first.kind), group, group, FULL)]
-        wires = {i: wire_id(group, i) for i in first.extra.get(intake.WIRES, ())}
+            return [Entry(self.renderer.text(FORGOTTEN_TEXT, first.kind), group, group, FULL)]
+        wires = {i: wire_id(group, i) for i in first.facts.renamed_calls}
         by_index: dict[int, Entry] = {}
         for shown in members:
             record = records[shown.segment_id]
-            index = record.extra.get(intake.INDEX, -1)
+            index = record.facts.call_index
             unit = self._unit(record, shown, wires, state, first.calls[index].name if index >= 0 else "")
             by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
         for index, call in enumerate(first.calls):
@@ -191,17 +201,17 @@ class View:
 
     def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, call_name: str) -> Unit:
         """Render one segment as it is shown; `call_name` is the tool that a result answers."""
-        if intake.QUOTES in record.extra:
+        if record.facts.quotes:
             return self.renderer.text(self._reads.recall_text(record))
-        index = record.extra.get(intake.INDEX)
+        index = record.facts.call_index
         return self.renderer.unit(
             replace(record, kind="tool") if record.call_id is not None else record,  # a memory tool's, too
             ids=wires if record.calls else None,
-            call_id=None if index is None else wires.get(index),
+            call_id=wires.get(index),
             text=stub_text(shown, record, has_memory_read=state.has_memory_read),
             thinking=shown.segment_id not in state.stripped,
             call_name=call_name,
-            as_text=record.call_id is not None and index is None,
+            as_text=record.call_id is not None and index < 0,
         )
 
 

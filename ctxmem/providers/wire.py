@@ -16,7 +16,7 @@ from ctxmem.providers.framing import NO_RESULT
 from ctxmem.providers.neutral import KINDS, Draft, Part, Said, Text, Unit, Variant, Wire
 from ctxmem.providers.plain import Json, plain, sendable
 from ctxmem.providers.texts import labelled
-from ctxmem.segment import Call, Record
+from ctxmem.segment import Call, Facts, Record
 
 _ORPHAN = "[result of call {}, which is not in this conversation]"
 
@@ -115,7 +115,7 @@ class Renderer:
             return self._unit(kind, parts, spare, record.tokens if thinking else 0)
         calls = [Call((ids or {}).get(i, call.id), call.name, call.arguments) for i, call in enumerate(record.calls)]
         result_id = call_id or record.call_id or ""
-        is_error = bool(record.extra.get("error")) and text is None
+        is_error = record.facts.is_error and text is None
         content = self._parts(record, text, images)
         tokens = record.tokens if whole else 0
         named = call_name or str((record.message or {}).get("name") or "")
@@ -181,5 +181,5 @@ def _record(draft: Draft) -> Record:
         shape=draft.shape,
         calls=draft.calls,
         call_id=draft.call_id,
-        extra={"error": True} if draft.is_error else {},
+        facts=Facts(is_error=draft.is_error),
     )

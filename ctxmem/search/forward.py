@@ -58,9 +58,9 @@ def speakers_of(record: Record) -> list[str]:
 def of_record(record: Record, words: Words | None = None) -> Forward:
     """Return a record's forward record; its text is analysed unless `words` are given.
 
-    One whose `extra` says `unindexed` is never a hit.
+    An unsearched one has no words: it counts for its session, and is never a hit.
     """
-    if record.extra.get("unindexed"):
+    if record.facts.is_unsearched:
         return Forward(record.session, record.tokens, record.at, 0, [], b"", [facets.UNSEARCHED])
     found = words_of(record.text, speakers_of(record), record.at) if words is None else words
     keys = list(dict.fromkeys([facets.kind_key(record.kind), *facets.facet_keys(record.facets)]))

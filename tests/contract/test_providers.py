@@ -211,4 +211,4 @@ def test_drafts_are_plain_json_and_searchable(said):
 
 def test_record_of_keeps_the_error_flag():
     (draft,) = parse({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "is_error": True}]})
-    assert record_of(draft).extra == {"error": True}
+    assert record_of(draft).facts.is_error

@@ -19,7 +19,7 @@ from ctxmem.index.index import Index
 from ctxmem.options import Options
 from ctxmem.search import facets, forward, ranking
 from ctxmem.search.query import parse
-from ctxmem.segment import Record
+from ctxmem.segment import NO_FACTS, Facts, Record
 from ctxmem.store.localstore import LocalStore
 from ctxmem.tables import changes, frames, marks
 
@@ -53,7 +53,7 @@ records = st.builds(
     tokens=st.integers(0, 9),
     at=st.integers(0, 40).map(lambda day: day * DAY_S),
     facets=facet_sets,
-    extra=st.sampled_from([{}, {}, {}, {}, {"unindexed": True}]),
+    facts=st.sampled_from([NO_FACTS, NO_FACTS, NO_FACTS, NO_FACTS, Facts(is_unsearched=True)]),
 )
 words = st.tuples(st.sampled_from(["", "", "", "", "+", "-"]), st.sampled_from(WORDS)).map("".join)
 phrases = st.tuples(st.sampled_from(["", "-"]), st.lists(st.sampled_from(WORDS), min_size=1, max_size=3)).map(
@@ -214,7 +214,7 @@ class SearchMachine(RuleBasedStateMachine):
         for i in ids - self.rig.forgotten:
             record = self.rig.records[i]
             model.add(oracle.Doc(i, record.text, record.session, record.kind, record.at, dict(record.facets)))
-            if record.extra:
+            if record.facts.is_unsearched:
                 model.docs[i].impacts = {}  # counts and has a place in its session, and is never a hit
         asked = {name: value for name, value in chosen.items() if name != "modulus"}
         if "modulus" in chosen:
@@ -222,7 +222,7 @@ class SearchMachine(RuleBasedStateMachine):
 
         def passes(doc):
             return (
-                not self.rig.records[doc.id].extra
+                not self.rig.records[doc.id].facts.is_unsearched
                 and ("sessions" not in chosen or doc.session in chosen["sessions"])
                 and ("kind" not in chosen or doc.kind == chosen["kind"])
                 and ("since" not in chosen or doc.at >= chosen["since"])

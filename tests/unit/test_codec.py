@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ctxmem import codec
 from ctxmem.errors import BadInput, CorruptSegment, FormatMismatch
-from ctxmem.segment import Call, Record
+from ctxmem.segment import Call, Facts, Quote, Record
 
 text = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates too
 json_values = st.recursive(
@@ -20,6 +20,23 @@ json_values = st.recursive(
     | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
     max_leaves=12,
+)
+
+
+ids = st.integers(0, 2**48 - 1)
+facts = st.builds(
+    Facts,
+    turn=st.integers(-1, 9),
+    call_index=st.integers(-1, 9),
+    is_error=st.booleans(),
+    is_system=st.booleans(),
+    is_inexact=st.booleans(),
+    is_unsearched=st.booleans(),
+    is_forgotten=st.booleans(),
+    restored_until=st.integers(-1, 9),
+    renamed_calls=st.lists(st.integers(0, 9), max_size=2).map(tuple),
+    quotes=st.lists(st.builds(Quote, ids, st.integers(0, 9), st.integers(0, 9)), max_size=2).map(tuple),
+    sources=st.lists(ids, max_size=2).map(tuple),
 )
 
 
@@ -44,7 +61,7 @@ def records(draw):
         refs=tuple(draw(st.lists(st.integers(0, 2**48 - 1), max_size=3))),
         pinned=draw(st.booleans()),
         facets=draw(st.dictionaries(text, text | st.integers(0, 9) | st.lists(text, max_size=2), max_size=2)),
-        extra=draw(st.dictionaries(text, json_values, max_size=2)),
+        facts=draw(facts),
     )
 
 
@@ -95,7 +112,7 @@ def test_deep_nesting_is_bad_input():
         codec.pack(value)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x91", b"\x01", b"\x90", b"\x91\x01", codec.pack({"a": 1})])
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x91", b"\x01", b"\x90", b"\x91\x02", codec.pack({"a": 1})])
 def test_other_bytes_are_not_a_record(data):
     with pytest.raises(CorruptSegment):
         codec.unpack_record(data)

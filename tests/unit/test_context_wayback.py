@@ -136,12 +136,12 @@ def test_recall_brings_hidden_things_once_and_within_its_tokens(memory, limit):
         assert quoted.startswith(HEADING)
         assert f"[#{ids[10]}]" in quoted
         visible = set(prompt.segments) - {prompt.segments[-1]}
-        sources = {q[0] for q in memory._log.get(prompt.segments[-1]).extra["quotes"]}
+        sources = {quote.segment_id for quote in memory._log.get(prompt.segments[-1]).facts.quotes}
         assert not visible & sources
         context.append(user("and again"))
         second = context.assemble(recall="value2 part2", recall_tokens=limit)
-        more = memory._log.get(second.segments[-1]).extra.get("quotes", [])
-        assert not sources & {q[0] for q in more}
+        more = memory._log.get(second.segments[-1]).facts.quotes
+        assert not sources & {quote.segment_id for quote in more}
     context.append(user("nothing like it"))
     before = context.tokens
     prompt = context.assemble(recall="zyzzyva quetzalcoatl")
@@ -293,3 +293,10 @@ def test_a_memory_prompt_is_json(memory):
     context = memory.context("a", **HOW)
     fill(context, 14)
     json.dumps(context.assemble(recall="part2 value2").kwargs())
+
+
+def test_a_text_that_reads_like_a_forgotten_one_is_quoted(memory):
+    note = memory.add("[forgotten]", session="a")
+    answer = memory.context("a", **HOW).dispatch("memory_search", {"query": "forgotten"})
+
+    assert answer.endswith(f"[#{note.id}] note:\n[forgotten]")

@@ -6,7 +6,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxmem.ledger.gist import escaped, quotes, words_of
+from ctxmem.ledger.gist import escaped, excerpts, words_of
 from ctxmem.ledger.ledger import CONTINUED, HEADING, Ledger, cut_line, line, lines_of
 from ctxmem.segment import Call, Record
 
@@ -146,4 +146,4 @@ def test_a_name_stands_once_in_the_whole_ledger():
 
 @given(st.text(max_size=2_000))
 def test_quotes_are_single_lines_whatever_the_text(text):
-    assert all(len(quote.text.splitlines()) == 1 and "[#" not in quote.text for quote in quotes(text))
+    assert all(len(quote.text.splitlines()) == 1 and "[#" not in quote.text for quote in excerpts(text))

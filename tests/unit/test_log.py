@@ -78,7 +78,7 @@ def test_later_changes_to_a_record_have_no_effect(log):
 
 def test_what_cannot_be_stored_is_refused_at_append(log):
     with pytest.raises(BadInput):
-        log.append(record(extra={"x": object()}))
+        log.append(record(facets={"x": object()}))
     assert log.append(record()) == (0, True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ctxmem.search.facets import facet_key, kind_key
 from ctxmem.search.forward import Forward, of_record
 from ctxmem.search.tail import Tail
-from ctxmem.segment import Record
+from ctxmem.segment import Facts, Record
 
 
 def record(text, **fields):
@@ -73,7 +73,7 @@ def test_what_is_left_after_a_seal():
 
 def test_an_unindexed_record_is_unsearched():
     tail = Tail(0)
-    tail.add(0, of_record(record("secret words", extra={"unindexed": True})))
+    tail.add(0, of_record(record("secret words", facts=Facts(is_unsearched=True))))
     assert tail.posting(b"secret") is None
     assert tail.unsearched().tolist() == [0]
     assert tail.sessions().of(1).tolist() == [0]

@@ -17,11 +17,12 @@ from ctxmem.segment import Hit
 @shared.as_json
 def explain_command(*, segment_id: int, store: Path, is_json: bool) -> None:
     """Say why segment ID is in its session's prompt or not: the rule, its score, and the path from a root."""
-    with shared.open_existing(store) as memory:
+    memory, log = shared.open_with_log(store)
+    with memory:
         segment = memory.get(segment_id)
         why: Any = None
         if segment.session is not None and segment.role is not None:
-            why = context_of(memory, segment.session)[1].explain(segment_id)
+            why = context_of(memory, log, segment.session)[1].explain(segment_id)
     plain = asdict(why) if is_dataclass(why) and not isinstance(why, type) else why
     if is_json:
         output.print_json({**find.as_plain(Hit(segment, 0)), "explanation": plain})

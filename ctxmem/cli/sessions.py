@@ -1,6 +1,6 @@
 """What a store knows of its sessions, and a context opened only to look at one.
 
-The public surface has no list of sessions: this is the one file of the command line that asks the floors below it.
+The public surface has no list of sessions: this is the one file of the command line that asks the log for it.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 import ctxmem
 from ctxmem.errors import BadInput
+from ctxmem.log import Log
 from ctxmem.tables import turns
 
 
@@ -34,21 +35,20 @@ class Session:
         }
 
 
-def sessions(memory: ctxmem.Memory) -> list[Session]:
+def sessions(log: Log) -> list[Session]:
     """Return every session, in the order they were made."""
-    log = memory._log  # noqa: SLF001 - see the module's docstring
     with log.snapshot() as snapshot:
         found = [(number, name, turns.context(snapshot, number)) for number, name in log.session_names()]
     return [Session(number, name, len(log.index.session_ids(number)), row) for number, name, row in found]
 
 
-def context_of(memory: ctxmem.Memory, name: str) -> tuple[Session, ctxmem.Context]:
+def context_of(memory: ctxmem.Memory, log: Log, name: str) -> tuple[Session, ctxmem.Context]:
     """Open a session's context as it was last used: the same model, shape, window and tools.
 
     Raises:
         BadInput: there is no such session, or it holds no conversation.
     """
-    found = {one.name: one for one in sessions(memory)}
+    found = {one.name: one for one in sessions(log)}
     session = found.get(name)
     if session is None:
         near = ", ".join(sorted(found)[:5]) or "none at all"
@@ -58,7 +58,6 @@ def context_of(memory: ctxmem.Memory, name: str) -> tuple[Session, ctxmem.Contex
             f"Session {name!r} has no conversation: use `ctxmem search --session {name}` to see its segments."
         )
     model, provider, window, reserve, digest = session.row.target
-    log = memory._log  # noqa: SLF001 - see the module's docstring
     with log.snapshot() as snapshot:
         tools = turns.tools(snapshot, session.number, digest)
     return session, memory.context(

@@ -9,6 +9,7 @@ import click
 
 import ctxmem
 from ctxmem.errors import BadInput
+from ctxmem.log import Log
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -37,9 +38,21 @@ def open_existing(store: Path, *, readonly: bool = True) -> ctxmem.Memory:
     Raises:
         BadInput: there is none at that path.
     """
+    _require(store)
+    return ctxmem.open(store, readonly=readonly)
+
+
+def open_with_log(store: Path) -> tuple[ctxmem.Memory, Log]:
+    """Open a store for reading, with the log under it, which lists the sessions. Raises as `open_existing`."""
+    _require(store)
+    options = ctxmem.Options()
+    log = Log.open(store, readonly=True, options=options)
+    return ctxmem.Memory(log, options), log
+
+
+def _require(store: Path) -> None:
     if not store.exists():
         raise BadInput(f"There is no store at {store}: name one with --store, or fill one with `ctxmem import`.")
-    return ctxmem.open(store, readonly=readonly)
 
 
 def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:

@@ -21,11 +21,12 @@ from ctxmem.errors import BadInput
 @shared.as_json
 def show_command(*, session: str | None, store: Path, turn: int | None, full: bool, is_json: bool) -> None:
     """List the sessions of a store, or show the newest prompt of SESSION, to the byte as it was sent."""
-    with shared.open_existing(store) as memory:
+    memory, log = shared.open_with_log(store)
+    with memory:
         if session is None:
-            _list(sessions(memory), is_json=is_json)
+            _list(sessions(log), is_json=is_json)
             return
-        found, context = context_of(memory, session)
+        found, context = context_of(memory, log, session)
         newest = found.row.turn if found.row else 0
         if not newest:
             raise BadInput(f"Session {session!r} has sent no prompt yet: use `ctxmem search --session {session}`.")

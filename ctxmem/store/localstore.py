@@ -8,6 +8,7 @@ It does not know what the tables hold.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ from ctxmem.store.holding import Holdings
 from ctxmem.store.registry import REGISTRY
 from ctxmem.store.tables import TABLES
 from ctxmem.store.transactions import LocalBatch, LocalSnapshot
-from ctxmem.store.writelock import TIMEOUT_S, WriteLock
+from ctxmem.store.writelock import WriteLock
 
 T = TypeVar("T")
 
@@ -268,15 +269,15 @@ class LocalStore:
             preflight.check_pages(self.path)
         elif self.readonly:
             raise StoreDamaged(f"{self.path / preflight.DATA} is missing; restore the store from a backup")
-        if not self.readonly:
-            self._lock(locks.WRITE, "writing", TIMEOUT_S)
+        if self._writing is not None:
+            self._writing.take()
         try:
             return Environment(
                 self.path, TABLES, readonly=self.readonly, durability=self._durability, map_bytes=self._map_bytes
             )
         finally:
-            if self._locks is not None and not self.readonly:
-                self._locks.release(locks.WRITE)
+            if self._writing is not None:
+                self._writing.release()
 
     def _usable(self) -> None:
         if self._trouble is None:
@@ -287,7 +288,8 @@ class LocalStore:
 
     def _lock(self, byte: int, doing: str, timeout_s: float, *, shared: bool = False) -> None:
         """Take a byte of the lock file, where there is one, or say who is in the way."""
-        if self._locks is not None and not self._locks.wait(byte, shared=shared, timeout_s=timeout_s):
+        until = time.monotonic() + timeout_s
+        if self._locks is not None and not self._locks.wait(byte, shared=shared, until=until):
             raise StoreBusy(f"{self.path}: another process has been {doing} it for {timeout_s:.0f} s; try again later")
 
     def _refuse_readonly(self) -> None:

@@ -5,7 +5,7 @@ them when the last process that has it ends, however it ends, and a paused proce
 
 I1. One `LockFile` opens its file once, so locks taken through it never conflict with each other: threads of one process
     need a lock of their own beside it.
-I2. A byte is taken or refused at once; whoever may wait sleeps between tries, so that Ctrl-C works.
+I2. A byte is taken or refused at once; whoever may wait sleeps between tries, so that Ctrl-C and time-outs work.
 
 It does not know what the bytes protect. Where the platform has no such locks (other than Linux), `flock` on one
 file for each byte stands in; it has the same life time.
@@ -23,7 +23,9 @@ from pathlib import Path
 OPEN = 0  # shared by every open store, exclusive for compact
 CREATE = 1  # exclusive while the store is made
 WRITE = 2  # exclusive for one write transaction
-MAINTENANCE = 3  # exclusive for whoever seals or merges
+MAINTENANCE = 3  # exclusive for whoever maintains all blocks, shared for whoever maintains one
+QUEUE = 16  # and up: one for each place of the queue for WRITE, the front first
+PLACES = 16
 FIRST_SLOT = 1 << 32  # and up: one for each writer slot
 FIRST_BLOCK = 1 << 33  # and up: one for each block under maintenance, whose holder has MAINTENANCE shared
 
@@ -58,37 +60,41 @@ class LockFile:
             raise
         return True
 
-    def wait(self, byte: int, *, shared: bool = False, timeout_s: float) -> bool:
-        """Take a byte, trying for `timeout_s` with sleeps of 0.1 to 5 ms between (I2); False when held throughout."""
-        if self.take(byte, shared=shared):
-            return True
-        until = time.monotonic() + timeout_s
-        pause_s = 0.0001
-        while time.monotonic() < until:
-            time.sleep(pause_s)
-            if self.take(byte, shared=shared):
-                return True
-            pause_s = min(2 * pause_s, 0.005)
-        return False
+    def wait(self, byte: int, *, shared: bool = False, until: float, pause_s: float = 0.0001) -> bool:
+        """Take a byte, trying until a time of the monotonic clock (I2); False when it was held throughout.
 
-    def release(self, byte: int) -> None:
-        """Give a byte back; nothing happens when it was not held."""
-        if _HAS_OFD:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
-        elif byte in self._each:
-            os.close(self._each.pop(byte))
+        It sleeps for `pause_s` between tries, and for longer the longer it waits, 5 ms at most: what it sleeps beyond
+        the release is a small part of the whole.
+        """
+        begun = now = time.monotonic()
+        while not self.take(byte, shared=shared):
+            if now >= until:
+                return False
+            time.sleep(max(pause_s, min((now - begun) / 8, 0.005)))
+            now = time.monotonic()
+        return True
 
-    def is_held_elsewhere(self, byte: int) -> bool:
-        """Whether another open file description holds the byte, exclusively or shared."""
+    def release(self, byte: int, n: int = 1) -> None:
+        """Give `n` bytes from this one on back; nothing happens to those that were not held."""
         if _HAS_OFD:
-            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, n, 0))
+            return
+        for each in [held for held in self._each if byte <= held < byte + n]:
+            os.close(self._each.pop(each))
+
+    def is_held_elsewhere(self, byte: int, n: int = 1) -> bool:
+        """Whether another open file description holds any of `n` bytes from this one on, exclusively or shared."""
+        if _HAS_OFD:
+            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, n, 0))
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
-        if byte in self._each:
-            return False
-        free = self.take(byte)
-        if free:
+        return any(self._is_refused(each) for each in range(byte, byte + n) if each not in self._each)
+
+    def _is_refused(self, byte: int) -> bool:
+        """Whether a byte that is not held here is held elsewhere: told by trying, where flock stands in."""
+        is_free = self.take(byte)
+        if is_free:
             self.release(byte)
-        return not free
+        return not is_free
 
     def close(self) -> None:
         """Close the file: frees every byte unless a forked child shares the description and lives."""

@@ -185,8 +185,8 @@ class LocalSnapshot:
         return translate(exc, self._environment.path)
 
     def _open(self) -> None:
-        self._opening()
         try:
+            self._opening()  # inside: an interrupt may come just behind it
             self._transaction = self._environment.begin(write=self._is_write)
             self._tables = self._environment.tables
         except BaseException:

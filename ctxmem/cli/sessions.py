@@ -27,8 +27,8 @@ class Session:
         return {
             "session": self.name,
             "segments": self.segments,
-            "model": row.target[0] if row else None,
-            "provider": row.target[1] if row else None,
+            "model": row.target.model if row else None,
+            "provider": row.target.provider if row else None,
             "turn": row.turn if row else 0,
             "epoch": row.epoch if row else 0,
             "last_at": row.last_at if row else None,

@@ -9,7 +9,7 @@ from ctxmem.models import Model, lookup
 from ctxmem.prompt.usage import Usage
 from ctxmem.store import Batch
 from ctxmem.tables import turns
-from ctxmem.tables.turns import ContextRow, TurnRow
+from ctxmem.tables.turns import ContextRow, Observed, TurnRow
 from ctxmem.tokens import Calibration
 
 
@@ -57,12 +57,13 @@ def _learned(at: Standing, turn: TurnRow, model: Model, usage: Usage) -> Standin
 
 
 def _calibrated(row: ContextRow, turn: TurnRow, model: Model, actual_tokens: int) -> ContextRow:
-    if row.observed[:2] == [turn.turn, model.name]:
-        before = row.observed[2]  # as it was before this turn was observed
+    last = row.observed
+    if last is not None and (last.turn, last.model) == (turn.turn, model.name):
+        before = last.before  # the usage of this turn replaces the one observed before
     else:
         before = row.calibrations.get(model.name) or Calibration(scale=model.prior).to_dict()
     learned = Calibration.from_dict(before)
     if not model.exact:
         learned.observe(turn.counted_tokens, actual_tokens)
     known = {**row.calibrations, model.name: learned.to_dict()}
-    return replace(row, observed=[turn.turn, model.name, before], calibrations=known)
+    return replace(row, observed=Observed(turn.turn, model.name, before), calibrations=known)

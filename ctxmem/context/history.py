@@ -45,7 +45,9 @@ def explain(s: Session, segment_id: int) -> Explanation:
     record = in_reach(s, segment_id, s.reach())
     group = record.group_id(segment_id)
     where = _where(s, segment_id, group, in_prompt=record.facts.turn >= 0)
-    for session, below in ((s.number, s.now.row.collections), *reversed(s.now.row.journals)):
+    row = s.now.row
+    journals = [(s.number, row.collections), *((one.session, one.collections) for one in reversed(row.ancestors))]
+    for session, below in journals:
         found = _decision(s, session, below, group)
         if found is not None:
             number, turn, d = found

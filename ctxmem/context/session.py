@@ -347,15 +347,15 @@ class Session:
     def beyond_fork(self) -> IdSet:
         """Return the ids of the sessions forked from that came after the fork."""
         found = IdSet()
-        for session, newest in self._now.row.lineage:
-            found.update(self.log.index.session_ids(session, newest))
+        for one in self._now.row.ancestors:
+            found.update(self.log.index.session_ids(one.session, one.newest))
         return found
 
     def reach(self) -> set[int] | None:
         """Return the sessions that recall and search may reach, None for all."""
         if self._now.reads == "*":
             return None
-        found = {self.number, *(session for session, _ in self._now.row.lineage)}
+        found = {self.number, *(one.session for one in self._now.row.ancestors)}
         for name in self._now.reads:
             number = self.log.session(name, create=False)
             if number is not None:

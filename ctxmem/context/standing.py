@@ -14,7 +14,7 @@ from ctxmem.options import Policy
 from ctxmem.prompt.state import State
 from ctxmem.prompt.target import Target
 from ctxmem.prompt.view import Layout
-from ctxmem.tables.turns import ContextRow
+from ctxmem.tables.turns import ContextRow, TargetKey
 from ctxmem.tokens import Calibration
 
 CLOSED_TOKENS = 40  # a placeholder result with its framing and id, at most
@@ -148,9 +148,9 @@ class Standing:
         return row.is_cold or (row.turn > 0 and now - row.last_at > self.target.cache_ttl_s)
 
 
-def target_key(target: Target) -> list[object]:
+def target_key(target: Target) -> TargetKey:
     """Return what a change of model, wire shape or tools is seen by."""
-    return [target.model.name, target.provider, target.window, target.reserve, target.tools_digest]
+    return TargetKey(target.model.name, target.provider, target.window, target.reserve, target.tools_digest)
 
 
 def _calibration(row: ContextRow, target: Target) -> Calibration:

@@ -15,6 +15,7 @@ from ctxmem.errors import BadInput
 from ctxmem.prompt.prompt import Collection
 from ctxmem.prompt.state import State
 from ctxmem.prompt.target import Target
+from ctxmem.tables.turns import Ancestor
 
 
 def collect_now(s: Session, goal_tokens: int) -> Collection:
@@ -102,8 +103,7 @@ def branched(s: Session, fresh: Standing, at: int | None) -> Standing:
         fresh.row,
         epoch=state.epoch,
         newest=newest,
-        lineage=[*before.lineage, [s.number, newest]],
-        journals=[*before.journals, [s.number, before.collections]],
+        ancestors=(*before.ancestors, Ancestor(s.number, newest, before.collections)),
         calibrations=dict(before.calibrations),
         mean_turn_tokens=before.mean_turn_tokens,
     )

@@ -31,7 +31,7 @@ def in_reach(s: Session, segment_id: int, reach: set[int] | None) -> Record:
     """
     record = s.log.get(segment_id)
     if reach is None or record.session in reach:
-        shared = {session: newest for session, newest in s.now.row.lineage}  # noqa: C416 - pairs are lists
+        shared = {one.session: one.newest for one in s.now.row.ancestors}
         if record.session == s.number or segment_id <= shared.get(record.session, segment_id):
             return record
     raise SegmentNotFound(
@@ -45,7 +45,7 @@ def own(s: Session, segment_id: int) -> Record:
     Raises:
         SegmentNotFound: it is another session's.
     """
-    return in_reach(s, segment_id, {s.number, *(session for session, _ in s.now.row.lineage)})
+    return in_reach(s, segment_id, {s.number, *(one.session for one in s.now.row.ancestors)})
 
 
 def restore(s: Session, segment_id: int) -> int:
@@ -93,7 +93,7 @@ def restore(s: Session, segment_id: int) -> int:
 def members(s: Session, group: int, record: Record) -> list[int]:
     """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's."""
     first = s.log.get(group)
-    found, shared = [group], {of: newest for of, newest in s.now.row.lineage}  # noqa: C416 - pairs are lists
+    found, shared = [group], {one.session: one.newest for one in s.now.row.ancestors}
     for session in dict.fromkeys((first.session, record.session, s.number)) if first.calls else ():
         for segment_id in s.log.index.session_ids(session, group)[:_NEAR]:
             if len(found) > len(first.calls) or segment_id > shared.get(session, segment_id):

@@ -12,7 +12,7 @@ I1. A turn's row, its epoch's state and the log give its prompt to the byte.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctxmem.codec import pack, pack_large, unpack, unpack_large
 from ctxmem.errors import FormatMismatch
@@ -23,12 +23,38 @@ _ONE = struct.Struct(">I")
 _TWO = struct.Struct(">II")
 
 
+class TargetKey(NamedTuple):
+    """What a change of model, wire shape, window or tools is seen by. On disk by place."""
+
+    model: str
+    provider: str
+    window: int
+    reserve: int
+    tools: bytes  # their digest
+
+
+class Ancestor(NamedTuple):
+    """A session that this one was forked from, and what of it is shared. On disk by place."""
+
+    session: int
+    newest: int  # id of the newest segment that is shared
+    collections: int  # made by then
+
+
+class Observed(NamedTuple):
+    """The turn whose usage was observed last, and the model's calibration before. On disk by place."""
+
+    turn: int
+    model: str
+    before: dict[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class ContextRow:
-    """Where a context stands. `target` holds (model, provider, window, reserve, tools digest) to see a change by."""
+    """Where a context stands."""
 
     name: str
-    target: list[Any]
+    target: TargetKey
     turn: int = 0
     newest: int = -1  # id of the newest segment that was sent
     epoch: int = 0
@@ -39,9 +65,8 @@ class ContextRow:
     is_cold: bool = False
     asked: bytes = b""  # a digest of what the caller wanted of the last turn
     calibrations: dict[str, dict[str, float]] = field(default_factory=dict)
-    observed: list[Any] = field(default_factory=list)  # turn, model, the calibration before it
-    lineage: list[list[int]] = field(default_factory=list)  # [session, newest id shared] of the sessions forked from
-    journals: list[list[int]] = field(default_factory=list)  # [session, collections by then] of the same
+    observed: Observed | None = None
+    ancestors: tuple[Ancestor, ...] = ()  # the oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +113,13 @@ def put_context(batch: Batch, session: int, row: ContextRow) -> None:
 def context(snapshot: Snapshot, session: int) -> ContextRow | None:
     """Read the context's row."""
     data = snapshot.get("contexts", _ONE.pack(session))
-    return None if data is None else ContextRow(**_load(unpack(data)))
+    if data is None:
+        return None
+    row = _load(unpack(data))
+    row["target"] = TargetKey(*row["target"])
+    row["observed"] = None if row["observed"] is None else Observed(*row["observed"])
+    row["ancestors"] = tuple(Ancestor(*one) for one in row["ancestors"])
+    return ContextRow(**row)
 
 
 def put_tools(batch: Batch, session: int, digest: bytes, tools: tuple[Any, ...]) -> None:

@@ -8,13 +8,14 @@ import functools
 import gc
 import os
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.waiting import comes_true
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("dev", deadline=None, suppress_health_check=_SLOW)
@@ -24,6 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 # Threads of libraries that live as long as the process does.
 _LASTING_THREADS = ("execnet", "asyncio_", "AnyIO", "tqdm", "pytest_timeout")
+_GONE_WITHIN_S = 30.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -96,16 +98,13 @@ def _open_files() -> set[str]:
 
 
 def _left_over(files: set[str], threads: set[threading.Thread]) -> list[str]:
-    """What is still open a moment after everything was closed; garbage is given a chance to go first."""
-    give_up_at = time.monotonic() + 2.0
-    while True:
-        extra = [f"file {Path(path)}" for path in sorted(_open_files() - files)]
-        extra += [
-            f"thread {thread.name}"
-            for thread in threading.enumerate()
-            if thread not in threads and not thread.name.startswith(_LASTING_THREADS)
-        ]
-        if not extra or time.monotonic() > give_up_at:
-            return extra
+    """What is still open when everything was closed; garbage, and threads about to end, are given time to go."""
+
+    def found() -> list[str]:
         gc.collect()
-        time.sleep(0.02)
+        still = [one for one in threading.enumerate() if one not in threads]
+        return [f"file {Path(path)}" for path in sorted(_open_files() - files)] + [
+            f"thread {thread.name}" for thread in still if not thread.name.startswith(_LASTING_THREADS)
+        ]
+
+    return [] if comes_true(lambda: not found(), _GONE_WITHIN_S) else found()

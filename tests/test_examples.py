@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import WATCHDOG_S
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "fake_clients.py")
 
@@ -21,7 +23,7 @@ def test_example(name, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WATCHDOG_S,
     )
 
     assert done.returncode == 0, done.stderr

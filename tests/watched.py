@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,10 @@ class Doing:
     def is_done(self) -> bool:
         return self._ended.is_set()
 
+    def wait(self) -> None:
+        """Return when it is done."""
+        self._ended.wait()
+
     def settle(self) -> bool:
         """Wait until it is done, or waits itself for another thread; says whether it is done."""
         line, same = None, 0
@@ -77,8 +80,7 @@ class Doing:
 def done(several: Sequence[Doing]) -> None:
     """Wait for all; whoever is stuck is seen to by the process's watchdog."""
     for each in several:
-        while not each.is_done:
-            time.sleep(_LOOK_S)
+        each.wait()
 
 
 class Meeting:

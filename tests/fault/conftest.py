@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ctxmem
+from tests.waiting import WATCHDOG_S
 
 
 def error_of(answer):
@@ -48,14 +49,14 @@ class Actor:
     def kill(self):
         """Kill it, and wait until the kernel has freed what it held."""
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(WATCHDOG_S)
 
     def end(self):
         """Let it close its store and go; a paused one is woken."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.stdin.close()
-            self._process.wait(60)
+            self._process.wait(WATCHDOG_S)
         self._process.stdin.close()
         self._process.stdout.close()
 

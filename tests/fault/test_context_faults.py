@@ -12,6 +12,7 @@ import pytest
 import ctxmem
 from ctxmem.log.writer import Writer
 from tests.dialogues import FAST, assistant, exchange, fill, seen, text_of, user
+from tests.waiting import WATCHDOG_S
 
 HOW = {"model": "gpt-4.1", "window": 2_500, "reserve": 0}
 
@@ -185,7 +186,7 @@ def test_many_contexts_on_one_loop_and_sync_calls_between(tmp_path):
             return context.turn
 
         async def everyone():
-            return await asyncio.wait_for(asyncio.gather(*map(work, contexts)), 60)
+            return await asyncio.wait_for(asyncio.gather(*map(work, contexts)), WATCHDOG_S)
 
         turns = asyncio.run(everyone())
         assert min(turns) >= 4

@@ -14,6 +14,7 @@ from ctxmem.options import Options
 from ctxmem.segment import Record
 from ctxmem.store.localstore import LocalStore
 from tests.plainindex import PlainIndex
+from tests.waiting import WATCHDOG_S
 
 PAGE = 4096
 READ_ALL = """
@@ -117,7 +118,9 @@ def test_a_flipped_bit_gives_no_wrong_text(path):
         changed = bytearray(raw)
         changed[rng.choice(at) + rng.randrange(60)] ^= 1 << rng.randrange(8)
         data(path).write_bytes(changed)
-        done = subprocess.run([sys.executable, "-c", READ_ALL, str(path)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ALL, str(path)], capture_output=True, text=True, timeout=WATCHDOG_S
+        )
         outcomes.append(done.stdout.strip() or f"exit {done.returncode}")
 
     assert not [outcome for outcome in outcomes if not outcome.endswith("wrong 0")]

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from ctxmem.errors import StoreBusy
 from ctxmem.store import localstore, locks, writelock
 from ctxmem.store.localstore import LocalStore
 from ctxmem.store.writelock import WriteLock
+from tests.waiting import WATCHDOG_S, eventually
 
 
 @pytest.fixture
@@ -34,6 +34,11 @@ def put(store):
         batch.put("log", b"k", b"v")
 
 
+def put_alarmed(store):
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    put(store)
+
+
 def test_a_writer_that_takes_too_long_is_named(store, other, monkeypatch):
     monkeypatch.setattr(writelock, "TIMEOUT_S", 0.1)
     assert other.take(locks.WRITE)
@@ -44,13 +49,13 @@ def test_a_writer_that_takes_too_long_is_named(store, other, monkeypatch):
     put(store)
 
 
-def test_ctrl_c_ends_the_wait(store, other):
+def test_ctrl_c_ends_the_wait(store, other, monkeypatch):
     assert other.take(locks.WRITE)
+    monkeypatch.setattr(writelock, "TIMEOUT_S", 10 * WATCHDOG_S)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            put(store)
+            put_alarmed(store)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not other.is_held_elsewhere(locks.QUEUE, locks.PLACES)
@@ -76,16 +81,8 @@ class Waiter:
         self.lock.release()
 
     def end(self):
-        self.thread.join(60)
+        self.thread.join(WATCHDOG_S)
         self.file.close()
-
-
-def until(is_so):
-    """Wait for something that comes; a minute is for a machine that hangs."""
-    give_up_at = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.001)
 
 
 def test_writers_go_in_the_order_in_which_they_came(store, other):
@@ -94,7 +91,7 @@ def test_writers_go_in_the_order_in_which_they_came(store, other):
     order, waiters = [], []
     for name in range(5):
         waiters.append(Waiter(store, name, order))
-        until(lambda place=locks.QUEUE + name: other.is_held_elsewhere(place))
+        eventually(lambda place=locks.QUEUE + name: other.is_held_elsewhere(place))
     own.release()
     own.take()  # who comes again stands behind all who wait
     order.append("again")
@@ -109,7 +106,7 @@ def test_more_writers_than_places_all_have_their_turn(store, other):
     assert other.take(locks.WRITE)
     order = []
     waiters = [Waiter(store, name, order) for name in range(locks.PLACES + 4)]
-    until(lambda: all(other.is_held_elsewhere(locks.QUEUE + place) for place in range(locks.PLACES)))
+    eventually(lambda: all(other.is_held_elsewhere(locks.QUEUE + place) for place in range(locks.PLACES)))
     other.release(locks.WRITE)
     for waiter in waiters:
         waiter.end()
@@ -123,13 +120,13 @@ def test_threads_of_one_store_wait_like_processes(store, other):
     threads = [threading.Thread(target=lambda: done.append(put(store))) for _ in range(3)]
     for thread in threads:
         thread.start()
-    until(lambda: other.is_held_elsewhere(locks.QUEUE))
+    eventually(lambda: other.is_held_elsewhere(locks.QUEUE))
     waiter = Waiter(store, "later", done)
-    until(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
+    eventually(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
     other.release(locks.WRITE)
     waiter.end()
     for thread in threads:
-        thread.join(60)
+        thread.join(WATCHDOG_S)
 
     assert sorted(map(str, done)) == ["None", "None", "None", "later"]
 
@@ -162,11 +159,11 @@ def test_killed_writers_are_out_of_the_way_whether_they_wrote_or_waited(store, o
         go(holder)
         assert holder.stdout.readline() == "in\n"
         go(front)
-        until(lambda: other.is_held_elsewhere(locks.QUEUE))
+        eventually(lambda: other.is_held_elsewhere(locks.QUEUE))
         waiter = Waiter(store, "behind", order)
-        until(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
+        eventually(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
         front.kill()
-        until(lambda: not other.is_held_elsewhere(locks.QUEUE + 1))  # it moved up
+        eventually(lambda: not other.is_held_elsewhere(locks.QUEUE + 1))  # it moved up
         assert order == []
         holder.kill()
         waiter.end()

@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import ctxmem
 from ctxmem.cli.app import COMMANDS, main
+from tests.waiting import WATCHDOG_S, eventually
 
 COMMAND = [sys.executable, "-c", "from ctxmem.cli import main; main()"]
 N = 8_000  # messages of a file that is interrupted
-WATCHDOG_S = 120  # far more than any of these takes: it only keeps a wait for ever from being one
 
 
 def run(*arguments, **how):
@@ -185,10 +184,7 @@ def test_ctrl_c_during_an_import_is_one_sentence_and_keeps_what_was_loaded(tmp_p
             file.write(json.dumps({"role": "user", "content": f"harbour note {n}"}) + "\n")
     words = [*COMMAND, "import", str(path), "--store", str(store)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + WATCHDOG_S
-        while loaded(store) < 10 and process.poll() is None:
-            assert time.monotonic() < until, "nothing was loaded"
-            time.sleep(0.01)
+        eventually(lambda: loaded(store) >= 10 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=WATCHDOG_S)
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -14,6 +13,7 @@ from ctxmem.log.reader import FORGOTTEN_TEXT
 from ctxmem.options import Options
 from ctxmem.segment import Call, Record
 from tests.plainindex import PlainIndex
+from tests.waiting import WATCHDOG_S, eventually
 
 OPTIONS = Options(durability="unsafe", block_segments=8, hot_bytes=4000)
 
@@ -121,9 +121,7 @@ def test_a_write_that_raises_leaves_the_queue(log):
 
 def test_the_small_thread_commits_what_no_barrier_fetches(log):
     log.append(record())
-    until = time.monotonic() + 5
-    while not count(log, "log") and time.monotonic() < until:
-        time.sleep(0.01)
+    eventually(lambda: count(log, "log"))
 
     assert count(log, "log") == 1
     assert log.stats()["queued_entries"] == 0
@@ -135,7 +133,7 @@ def test_many_callers_share_one_commit(log):
         futures = [log.commit_soon(lambda batch, n=n: batch.put("turns", b"%d" % n, b"x")) for n in range(20)]
         before = log._store.head
     for future in futures:
-        future.result(5)
+        future.result(WATCHDOG_S)
 
     assert count(log, "turns") == 20
     assert log._store.head - before <= 2
@@ -147,28 +145,29 @@ def test_one_callers_error_is_his_alone(log):
         bad = log.commit_soon(lambda batch: batch.put("turns", b"", b"x"))
         none = log.commit_soon()
     for future in [*good, none]:
-        future.result(5)
+        future.result(WATCHDOG_S)
 
     with pytest.raises(Exception, match="MDB_BAD_VALSIZE"):
-        bad.result(5)
+        bad.result(WATCHDOG_S)
     assert count(log, "turns") == 3
 
 
 def test_a_failing_commit_is_heard_at_the_next_barrier(log, monkeypatch):
     monkeypatch.setattr(committer, "_RETRY_S", 0.01)
     log.append(record())
-    full = StoreFull("no room")
+    failures = []
 
     def fail(apply):
-        raise full
+        failures.append(StoreFull("no room"))
+        raise failures[-1]
 
     with monkeypatch.context() as patch:
         patch.setattr(log._store, "write", fail)
-        time.sleep(0.2)
+        eventually(lambda: failures)  # of the thread that commits what no barrier fetches
         with pytest.raises(StoreFull):
             log.commit()
         with pytest.raises(StoreFull):
-            log.commit_soon().result(5)
+            log.commit_soon().result(WATCHDOG_S)
         with pytest.raises(StoreFull):
             log.close()
         assert log.get(0).text == "hello"
@@ -337,7 +336,7 @@ def test_threads_append_commit_and_read_at_once(tmp_path):
                 if i % 7 == n:
                     log.commit()
                 elif i % 11 == n:
-                    log.commit_soon().result(10)
+                    log.commit_soon().result(WATCHDOG_S)
                 assert log.get(segment_id).text == f"{n}-{i}"
         except BaseException as exc:
             trouble.append(exc)
@@ -361,7 +360,7 @@ def test_the_rest_is_committed_when_the_interpreter_ends(tmp_path):
         "import sys; from ctxmem.log import Log; from ctxmem.segment import Record\n"
         "log = Log.open(sys.argv[1]); log.append(Record(0, 'note', None, 'at the end', 2, 1.5e9))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], check=True, timeout=WATCHDOG_S)
     log = opened(tmp_path / "s")
 
     assert log.get(0).text == "at the end"

@@ -22,6 +22,7 @@ from ctxmem.errors import (
 from ctxmem.store import TABLES
 from ctxmem.store.localstore import LocalStore
 from ctxmem.store.tables import UNCHECKED
+from tests.waiting import WATCHDOG_S
 
 
 @pytest.fixture
@@ -357,7 +358,9 @@ def test_a_child_process_is_told_so(store):
 
 
 def run(code, *args):
-    return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=WATCHDOG_S
+    )
 
 
 def test_another_process_reads_and_writes_beside_us(tmp_path, store):

@@ -137,6 +137,11 @@ class Bulk:
         self._builder = self._draft = None
         return builder.run
 
+    def give_up(self) -> None:
+        """Forget what was added since the last flush; what is on disk of it is swept when maintenance is next due."""
+        self._builder = self._draft = None
+        self._packed, self._n_bytes = [], 0
+
     def _write_frames(self) -> None:
         assert self._draft is not None  # set with the first segment
         puts = (("frames", key, value) for key, value in frames.pack(self._packed, self._codec))

@@ -2,7 +2,8 @@
 
 I1. A block is reserved for the load alone: appends of other threads go on meanwhile in the writer's own.
 I2. A block's records are found, and on disk, when it is full, or `finish` returns; a crash leaves nothing of it before.
-I3. Maintenance is held off for the whole load: one process at a time seals or merges.
+I3. A block whose filling or flush was cut short, by a signal handler's exception or a full disk, is given up.
+I4. Maintenance is held off for the whole load: one process at a time seals or merges.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class Load:
         self._next_id = 0
         self._stop = 0  # one past the block that is being filled; equal to the next id: none is
         self._keys: dict[bytes, tuple[int, bytes]] = {}  # of what is not flushed yet: stored name -> id, digest
+        self._is_torn = False  # whether a change of the block was begun and not ended (I3)
         self.last_id = -1
 
     def add(self, record: Record, key: str | None = None, words: Words | None = None) -> int:
@@ -44,13 +46,16 @@ class Load:
         digest = b"" if key is None else codec.content_digest(record)
         if name is not None and (found := self._find(name, digest)) is not None:
             return found
+        self._is_torn = True
         if self._next_id == self._stop:
             self._next_id, self._stop = self._reserve()
         segment_id = self.last_id = self._next_id
         self._next_id += 1
         if name is not None:
             self._keys[name] = segment_id, digest
-        if self._bulk.add(segment_id, forward.of_record(record, words), packed):
+        is_full = self._bulk.add(segment_id, forward.of_record(record, words), packed)
+        self._is_torn = False
+        if is_full:
             self.flush()
         return segment_id
 
@@ -63,8 +68,11 @@ class Load:
         return segment_id
 
     def flush(self) -> None:
-        """Publish what was added; on disk when this returns."""
+        """Publish what was added, on disk when this returns; nothing of it where I3 says so."""
         keys, self._keys = self._keys, {}
+        if self._is_torn:
+            self._bulk.give_up()
+        self._is_torn = True
 
         def also(batch: Batch) -> None:
             for name, (segment_id, digest) in keys.items():
@@ -72,3 +80,4 @@ class Load:
 
         self._bulk.flush(also)
         self._next_id = self._stop
+        self._is_torn = False

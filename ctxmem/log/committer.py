@@ -2,14 +2,15 @@
 
 I1. A record waits for at most about 100 ms, or until 1 MB is queued, whichever comes first.
 I2. Whoever called `soon` gets the outcome of the transaction that held his writes, and of no other.
-I3. It computes nothing for the index: that would pause the caller's Python.
+I3. Where `soon` raises, a signal handler's exception among them, its writes are not made, or made already.
+I4. It computes nothing for the index: that would pause the caller's Python.
 
 It does not know what a commit is: it is given one to call, and one of few records that says whether many are left.
 """
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
 from ctxmem.errors import StoreClosed
@@ -34,7 +35,8 @@ class Committer:
         self._commit_some = commit_some
         self._first_id = first_id
         self._idle = idle
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # entered itself: an interrupt inside a condition's __enter__ would keep it
+        self._condition = threading.Condition(self._lock)
         self._waiters: list[tuple[Write | None, Future[None]]] = []
         self._thread: threading.Thread | None = None
         self._is_asleep = False
@@ -43,8 +45,8 @@ class Committer:
 
     def note(self, *, is_urgent: bool) -> None:
         """Say that something is queued; cheap unless the thread sleeps or must hurry."""
-        if self._thread is None or self._is_asleep or is_urgent:
-            with self._condition:
+        if self._thread is None or self._is_asleep or is_urgent or self._thread.ident is None:
+            with self._lock:
                 self._is_urgent = self._is_urgent or is_urgent
                 self._start()
                 self._condition.notify()
@@ -52,32 +54,41 @@ class Committer:
     def soon(self, write: Write | None) -> "Future[None]":
         """Commit what is queued, with these writes, in a transaction shared with other callers."""
         future: Future[None] = Future()
-        with self._condition:
-            if self._is_closing:
-                raise StoreClosed("the store was closed; open it again")
-            self._waiters.append((write, future))
-            self._start()
-            self._condition.notify()
+        try:
+            self._take(write, future)
+        except BaseException:
+            if not future.cancel():  # I3: it is under way, and must not end when its caller has gone on
+                wait([future])
+            raise
         return future
 
     def close(self) -> None:
         """Serve who waits, end the thread and join it; again does nothing."""
-        with self._condition:
+        with self._lock:
             self._is_closing = True
             self._condition.notify()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def _take(self, write: Write | None, future: "Future[None]") -> None:
+        with self._lock:
+            if self._is_closing:
+                raise StoreClosed("the store was closed; open it again")
+            self._start()
+            self._waiters.append((write, future))
+            self._condition.notify()
+
     def _start(self) -> None:
-        if self._thread is None and not self._is_closing:
+        """Start the thread, again where an interrupt came between making and starting it; the caller holds `_lock`."""
+        if (self._thread is None or self._thread.ident is None) and not self._is_closing:
             self._thread = threading.Thread(target=self._run, name="ctxmem-commit", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
         quiet, seen, pause_s = 0, None, TICK_S
-        while True:
-            with self._condition:
+        while self._thread is threading.current_thread():  # else `_start` was interrupted, and has started another
+            with self._lock:
                 if not self._waiters and not self._is_urgent and not self._is_closing:
                     self._is_asleep = quiet >= _QUIET_TICKS and self._first_id() is None
                     self._condition.wait(None if self._is_asleep else pause_s)

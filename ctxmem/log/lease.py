@@ -14,5 +14,5 @@ class Lease:
     def release(self) -> None:
         """Give the lease back; on disk when this returns, again does nothing."""
         if self.is_held:
-            self.is_held = False
             self._release(self.session)
+            self.is_held = False  # after it: where the commit failed, or was interrupted, calling again is the remedy

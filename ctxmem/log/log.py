@@ -59,7 +59,8 @@ class Log:
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
-        self._is_closed = False
+        self._is_closed = False  # refuses use
+        self._is_down = False  # has let go of everything
         atexit.register(self._flush_at_exit)
 
     @staticmethod
@@ -321,17 +322,18 @@ class Log:
         """Commit what is queued, end the thread, finish maintenance, free slot and leases; again does nothing.
 
         Raises:
-            StoreFull, StoreBusy: the last commit could not be made. The log is still open: see to it and close again.
+            StoreFull, StoreBusy: the last commit could not be made. The log is still open, as after
+                an interrupt: see to it and close again.
         """
         with self._closing:
-            if self._is_closed:
+            if self._is_down:
                 return
             try:
-                if self._store.is_open and not self._store.readonly:
+                if self._store.is_open and not self._is_closed and not self._store.readonly:
                     self.flush()
             except (StoreFull, StoreBusy):
                 raise
-            except BaseException:
+            except Exception:
                 self._tear_down()
                 raise
             self._tear_down()
@@ -370,6 +372,7 @@ class Log:
             self._writer.commit([])
 
     def _tear_down(self) -> None:
+        """Let go of everything. Each step may be done again: an interrupt leaves the rest for the next `close`."""
         self._is_closed = True
         atexit.unregister(self._flush_at_exit)
         self._committer.close()
@@ -378,6 +381,7 @@ class Log:
         if self._writer.slot is not None:
             self._writer.slot.release()
         self._store.close()
+        self._is_down = True
 
     def _usable(self) -> None:
         if self._is_closed:

@@ -3,7 +3,9 @@
 I1. The index's steps run under the store's maintenance lock, one process at a time. It is given back when they are
     done, or when nobody has stepped them for `ABANDON_S`.
 I2. A failed step never fails the commit before it; it is remembered, and reported by `finish` and `stats`.
-I3. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
+I3. What is held, or about to be, is noted before it is taken: an interrupt at any point leaves a note by which the next
+    call gives it back. (Giving back what is not held does nothing.)
+I4. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
 
 It does not know what a step does.
 """
@@ -35,6 +37,7 @@ class Upkeep:
         self._store = store
         self._steps = steps
         self._running: Iterator[None] | None = None
+        self._holds = False  # the store's maintenance lock, perhaps (I3)
         self._lock = threading.Lock()
         self._stepped_at = 0.0
         self._skip = 0
@@ -43,18 +46,19 @@ class Upkeep:
 
     def step(self, seconds: float = STEP_S) -> None:
         """Run steps for about this long; nothing where another thread or process is at it. Never raises (I2)."""
-        if not self._lock.acquire(blocking=False):
+        if self._lock.locked():
             return
-        try:
-            if self._skip:
-                self._skip -= 1
-            elif self._advance(time.perf_counter() + seconds):
-                self._appended = 0
-        except Exception as exc:  # noqa: BLE001 - I2: kept for whoever asks
-            self.failure = exc
-            self._skip = _SKIP_AFTER_FAILURE
-        finally:
-            self._lock.release()
+        # `with`, since an interrupt between an `acquire` and the `try` behind it would keep the lock. Two threads that
+        # both found it free take turns.
+        with self._lock:
+            try:
+                if self._skip:
+                    self._skip -= 1
+                elif self._advance(time.perf_counter() + seconds):
+                    self._appended = 0
+            except Exception as exc:  # noqa: BLE001 - I2: kept for whoever asks
+                self.failure = exc
+                self._skip = _SKIP_AFTER_FAILURE
 
     def note_append(self) -> None:
         """Count an append; where many came and few barriers, run steps now: the tail must not grow without end."""
@@ -75,15 +79,15 @@ class Upkeep:
         """Block maintenance for the duration of the `with`, after finishing what is due; False when another has it."""
         with self._lock:
             self._stop()
-            if not self._store.hold_maintenance():
-                yield False
-                return
             try:
+                if not self._hold():
+                    yield False
+                    return
                 for _ in self._steps():
                     pass
                 yield True
             finally:
-                self._store.release_maintenance()
+                self._stop()
 
     def give_way(self) -> None:
         """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""
@@ -97,11 +101,12 @@ class Upkeep:
 
     def _advance(self, until: float | None) -> bool:
         """Step until a time, or to the end; whether the end was reached."""
-        if self._running is None:
-            if not self._store.hold_maintenance():
-                return False
-            self._running = self._steps()
         try:
+            if self._running is None:
+                self._stop()  # what an interrupt left
+                if not self._hold():
+                    return False
+                self._running = self._steps()
             for _ in self._running:
                 if until is not None and time.perf_counter() >= until:
                     self._stepped_at = time.monotonic()
@@ -112,16 +117,22 @@ class Upkeep:
         self._stop()
         return True
 
+    def _hold(self) -> bool:
+        """Take the store's maintenance lock; whether it was free (I3)."""
+        self._holds = True
+        self._holds = self._store.hold_maintenance()
+        return self._holds
+
     def _stop(self) -> None:
         running, self._running = self._running, None
-        if running is None:
-            return
         try:
             close = getattr(running, "close", None)
             if close is not None:
                 close()
         finally:
-            self._store.release_maintenance()
+            if self._holds:
+                self._store.release_maintenance()
+                self._holds = False
 
 
 class Trainer:

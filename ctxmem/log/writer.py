@@ -4,7 +4,13 @@ I1. An id is known at append and rises with each; one that a commit has covered 
 I2. A record is in the queue until it is on disk. Where a commit fails the queue is as it was; where it is not known
     whether it failed (a signal handler raised on the way), the claim says at the next commit what is on disk.
 I3. A commit is one transaction: everything queued, the callers' writes, the writer's claim and the change log.
-I4. Locks are taken in this order: commit, store's write lock, queue, index. No caller's code runs under the queue's.
+I4. Locks of an open log are taken in this order, none while a later one is held:
+      1. `Log._closing`           5. `Index._lock`
+      2. `Upkeep._lock`           6. `Reader._refreshing`
+      3. `Writer.committing`      7. `Writer._lock`: the queue and the next id
+      4. the store's write lock   8. `Hot._lock`, the small thread's, and the store's gate
+    Whoever is inside a transaction passes the gate without waiting. What `Index` asks of the queue takes no lock, and
+    no caller's code runs under 5 to 8.
 
 It does not know sessions' names, leases, or when commits happen.
 """

@@ -48,8 +48,8 @@ def rewrite(environment: Environment) -> None:
         fresh.sync()
     finally:
         fresh.close()
-    environment.close()
     try:
+        environment.close()
         (fresh_path / preflight.DATA).replace(path / preflight.DATA)
         preflight.sync_directory(path)
     finally:

@@ -19,7 +19,7 @@ import lmdb
 
 from ctxmem.errors import StoreBusy, StoreClosed, StoreDamaged, StoreError, StoreFull, StoreReadonly
 from ctxmem.options import Durability
-from ctxmem.store.gate import Gate
+from ctxmem.store.gate import Gate, Visitor
 from ctxmem.store.preflight import DATA
 
 LmdbError = lmdb.Error
@@ -118,11 +118,13 @@ class Environment:
         self.slot: int | None = None  # the writer slot of whoever writes here
         self.before = 0  # transactions of the files that rewrites replaced: numbers rise across them
         self._env: Any = None
+        self._is_mapped = False
         self.reopen()
 
     def reopen(self) -> None:
         """Map the file as it is now; the one before was closed. The caller is alone in this process."""
         self._env = self._reserve(self.map_bytes)
+        self._is_mapped = True
         self._open_tables()
         self.map_bytes = self._env.info()["map_size"]
 
@@ -162,31 +164,25 @@ class Environment:
         found: int = self._env.info()["last_txnid"]
         return found + self.before
 
-    def begin(self, *, write: bool) -> Transaction:
+    def begin(self, visitor: Visitor, *, write: bool) -> Transaction:
         """Open a transaction behind the gate; follows a map that another process has grown."""
-        self.gate.enter()
         try:
-            return self._env.begin(write=write, buffers=True)
-        except lmdb.MapResizedError:
-            self.gate.leave()
-        except lmdb.Error as exc:
-            self.gate.leave()
-            raise translate(exc, self.path) from exc
-        except BaseException:
-            self.gate.leave()
-            raise
-        self.resize(0)
-        self.gate.enter()
-        try:
+            self.gate.enter(visitor)
+            try:
+                return self._env.begin(write=write, buffers=True)
+            except lmdb.MapResizedError:
+                self.gate.leave(visitor)
+            self.resize(0)
+            self.gate.enter(visitor)
             return self._env.begin(write=write, buffers=True)
         except lmdb.Error as exc:
-            self.gate.leave()
+            self.gate.leave(visitor)
             raise translate(exc, self.path) from exc
         except BaseException:
-            self.gate.leave()
+            self.gate.leave(visitor)
             raise
 
-    def end(self, transaction: Transaction, *, commit: bool) -> None:
+    def end(self, visitor: Visitor, transaction: Transaction, *, commit: bool) -> None:
         """Commit or abort, and leave the gate whatever happens."""
         try:
             if commit:
@@ -196,7 +192,7 @@ class Environment:
         except lmdb.Error as exc:
             raise translate(exc, self.path) from exc
         finally:
-            self.gate.leave()
+            self.gate.leave(visitor)
 
     def has_room(self) -> bool:
         """Whether the map has room for a usual transaction."""
@@ -281,6 +277,8 @@ class Environment:
             self._env.sync(True)  # noqa: FBT003 - lmdb's positional flag
 
     def close(self) -> None:
-        """Unmap. No transaction may be open: the caller has seen to it."""
-        self.before = self.head
+        """Unmap; again does nothing. No transaction may be open: the caller has seen to it."""
+        if self._is_mapped:
+            before = self.head
+            self._is_mapped, self.before = False, before
         self._env.close()

@@ -48,6 +48,7 @@ class LocalStore:
         self._durability: Durability = durability
         self._map_bytes = map_bytes
         self._trouble: type[StoreError] | None = None
+        self._is_down = False  # has let go of the file and of all locks
         self._writes = 0
         self._locks = self._lock_file()
         self._holdings = None if self._locks is None or readonly else Holdings(self._locks)
@@ -89,7 +90,7 @@ class LocalStore:
 
     def snapshot(self) -> LocalSnapshot:
         """A short read transaction, for a `with` block; 1 us. May be nested, in a batch too."""
-        return LocalSnapshot(self._environment, self._usable, _nothing)
+        return LocalSnapshot(self._environment, self._begin_read, _nothing)
 
     def batch(self) -> LocalBatch:
         """One write transaction, for a `with` block: on disk when the block ends, rolled back by an exception.
@@ -105,14 +106,22 @@ class LocalStore:
         """Run `apply` in a batch; run it again, in a new batch, when the map was too small and could grow."""
         while True:
             grown = self._environment.growths
+            batch = self.batch()
             try:
-                with self.batch() as batch:
-                    return apply(batch)
+                try:
+                    batch.begin()
+                    found = apply(batch)
+                    batch.end(commit=True)
+                    return found
+                finally:
+                    batch.end(commit=False)  # does nothing after a commit
             except StoreFull as exc:
                 if not is_map_full(exc):
                     raise
                 if grown == self._environment.growths:
                     self._environment.grow()
+            finally:
+                batch.end(commit=False)  # an interrupt on the way into the first one may have skipped it
 
     def ensure_usable(self) -> None:
         """Raise `StoreClosed`, or `StoreForked` in a child process, where it cannot be used; 0.1 us."""
@@ -212,21 +221,16 @@ class LocalStore:
 
     def close(self) -> None:
         """Unmap the file and free the locks; again does nothing. Waits for open transactions of other threads."""
-        if self._trouble is not None:
+        if self._is_down or self._trouble is StoreForked:
             return
         with self._environment.gate.alone():
-            if self._take_down():
-                self._environment.close()
-                if self._locks is not None:
-                    self._locks.close()
+            self._trouble = self._trouble or StoreClosed
+            self._environment.close()
+            if self._locks is not None:
+                self._locks.close()
+            self._is_down = True  # last: an interrupt leaves the rest for the next call
 
     # --- inside ---
-
-    def _take_down(self) -> bool:
-        """Note that the store is closed; False when it was already."""
-        was_open = self._trouble is None
-        self._trouble = self._trouble or StoreClosed
-        return was_open
 
     def _lock_file(self) -> locks.LockFile | None:
         """Open the lock file; None where there is none and the store is only read: nobody could write, or rewrite."""
@@ -269,15 +273,15 @@ class LocalStore:
             preflight.check_pages(self.path)
         elif self.readonly:
             raise StoreDamaged(f"{self.path / preflight.DATA} is missing; restore the store from a backup")
-        if self._writing is not None:
-            self._writing.take()
         try:
+            if self._writing is not None:
+                self._writing.take(id(self))
             return Environment(
                 self.path, TABLES, readonly=self.readonly, durability=self._durability, map_bytes=self._map_bytes
             )
         finally:
             if self._writing is not None:
-                self._writing.release()
+                self._writing.release(id(self))
 
     def _usable(self) -> None:
         if self._trouble is None:
@@ -296,26 +300,27 @@ class LocalStore:
         if self.readonly:
             raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
 
-    def _begin_write(self) -> None:
+    def _begin_read(self, number: int) -> None:
+        del number
+        self._usable()
+
+    def _begin_write(self, number: int) -> None:
         """Wait for our turn, and see that there is room and that no dead reader pins pages."""
         self._usable()
         if self._writing is None:
             raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
         if not self._environment.has_room():  # ahead of our turn: growing waits for this process's snapshots
             self._make_room()
-        self._writing.take()
-        try:
-            self._usable()
-            self._writes += 1
-            if not self._writes % _READER_CHECK_EVERY:
-                self._environment.check_readers()
-        except BaseException:
-            self._writing.release()
-            raise
+        self._writing.take(number)
+        self._usable()
+        self._writes += 1
+        if not self._writes % _READER_CHECK_EVERY:
+            self._environment.check_readers()
 
-    def _end_write(self) -> None:
+    def _end_write(self, number: int) -> None:
+        """Give our turn back, where we had it."""
         if self._writing is not None and self._trouble is None:
-            self._writing.release()
+            self._writing.release(number)
 
     def _make_room(self) -> None:
         """Grow the map ahead of need; a transaction that still has room may go on where it cannot."""
@@ -333,8 +338,9 @@ class LocalStore:
             _kept_by_children.append(self._environment)
 
 
-def _nothing() -> None:
-    """End of a snapshot: nothing to give back."""
+def _nothing(number: int) -> None:
+    """End a snapshot: there is nothing to give back."""
+    del number
 
 
 # In a child, LMDB's environment must neither be used nor closed: it is kept out of the garbage collector's reach.

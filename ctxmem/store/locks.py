@@ -43,8 +43,9 @@ class LockFile:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self._path = path
         self._flags = (os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY) | os.O_CLOEXEC
-        self._fd = os.open(path, self._flags, 0o600)
         self._each: dict[int, int] = {}  # byte -> descriptor, where flock stands in
+        self._fd = -1
+        self._fd = os.open(path, self._flags, 0o600)
 
     def take(self, byte: int, *, shared: bool = False) -> bool:
         """Take a byte, or turn a shared hold into an exclusive one and back; False when somebody else is in the way."""
@@ -97,11 +98,15 @@ class LockFile:
         return not is_free
 
     def close(self) -> None:
-        """Close the file: frees every byte unless a forked child shares the description and lives."""
-        for descriptor in [*self._each.values(), self._fd]:
+        """Close the file: frees every byte unless a forked child shares the description and lives. Again: nothing."""
+        while self._each:
+            os.close(self._each.popitem()[1])
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
             os.close(descriptor)
-        self._each.clear()
-        self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()  # of a store that was dropped, or whose opening was interrupted: its locks would last
 
     def _descriptor(self, byte: int) -> int:
         """A descriptor of the byte's own file: flock knows only whole files."""

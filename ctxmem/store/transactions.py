@@ -3,6 +3,8 @@
 I1. Nothing handed out outlives the transaction: values and keys are copies, but for `view`.
 I2. A value is stored with its checksum and handed out without it; small tables are verified at each read.
 I3. A put that LMDB does not do raises: with `append=True` out of order it says False and stores nothing.
+I4. Ending what has ended does nothing, and a snapshot that is dropped open has ended: an exception that a signal
+    handler raised on the way in or out keeps nobody waiting. A batch is ended twice for that, see `LocalStore.write`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,18 +13,21 @@ from typing import Any
 
 from ctxmem.errors import StoreClosed, StoreDamaged, StoreError
 from ctxmem.store.environment import Environment, LmdbError, translate
+from ctxmem.store.gate import Visitor
 from ctxmem.store.tables import CRC_BYTES, UNCHECKED, is_sound, seal
 
 
-class LocalSnapshot:
+class LocalSnapshot(Visitor):
     """One consistent state of the store, for as long as the `with` block lasts; keep it short, it pins old pages.
 
     For one thread at a time. A point read costs about 1 us and its checksum 0.3 us a KB.
     """
 
     _is_write = False
+    _is_open = False  # or on the way there, or on the way out
 
-    def __init__(self, environment: Environment, opening: Callable[[], None], closed: Callable[[], None]) -> None:
+    def __init__(self, environment: Environment, opening: Callable[[int], None], closed: Callable[[int], None]) -> None:
+        """Take what is called before the transaction begins and after it ended, with a number of this object's own."""
         self._environment = environment
         self._tables: Mapping[str, Any] = {}
         self._opening = opening
@@ -30,13 +35,13 @@ class LocalSnapshot:
         self._transaction: Any = None
 
     def __enter__(self) -> "LocalSnapshot":  # noqa: PYI034 - typing.Self is of 3.11
-        self._open()
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(commit=False)
+        self.end(commit=False)
 
     @property
     def number(self) -> int:
@@ -184,21 +189,28 @@ class LocalSnapshot:
     def _translated(self, exc: Exception) -> StoreError:
         return translate(exc, self._environment.path)
 
-    def _open(self) -> None:
+    def begin(self) -> None:
+        """Open the transaction: what `with` does first."""
+        self._is_open = True
         try:
-            self._opening()  # inside: an interrupt may come just behind it
-            self._transaction = self._environment.begin(write=self._is_write)
+            self._opening(id(self))
+            self._transaction = self._environment.begin(self, write=self._is_write)
             self._tables = self._environment.tables
         except BaseException:
-            self._closed()
+            self.end(commit=False)
             raise
 
-    def _end(self, *, commit: bool) -> None:
+    def end(self, *, commit: bool) -> None:
+        """End the transaction, and give back what was taken for it: what `with` does last. Again does nothing (I4)."""
         transaction, self._transaction = self._transaction, None
         try:
-            self._environment.end(transaction, commit=commit)
+            if transaction is not None:
+                self._environment.end(self, transaction, commit=commit)
         finally:
-            self._closed()
+            if self._is_open:
+                self._environment.gate.leave(self)  # again, for where an interrupt was first
+                self._closed(id(self))
+                self._is_open = False
 
 
 class LocalBatch(LocalSnapshot):
@@ -207,13 +219,13 @@ class LocalBatch(LocalSnapshot):
     _is_write = True
 
     def __enter__(self) -> "LocalBatch":  # noqa: PYI034 - typing.Self is of 3.11
-        self._open()
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(commit=kind is None)
+        self.end(commit=kind is None)
 
     @property
     def slot(self) -> int | None:

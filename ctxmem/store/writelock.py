@@ -8,6 +8,8 @@ I1. Who finds the queue empty tries the byte WRITE for a millisecond; commits th
 I2. Who waits longer takes the last place of the queue, and from each place the one before it as soon as that is free;
     who holds the front takes WRITE. Places are bytes of the lock file too, so those of a killed process are free.
 I3. Who has written and comes again stands behind all who wait. Beyond the last place there is no order.
+I4. What is held is noted first, each note one value, and to release again does nothing: whoever was interrupted, by a
+    signal handler that raised, releases to be sure.
 """
 
 import threading
@@ -29,39 +31,39 @@ class WriteLock:
     def __init__(self, lock_file: LockFile, path: Path) -> None:
         self._locks = lock_file
         self._path = path
-        self._thread = threading.Lock()
-        self._owner = 0  # thread inside
+        self._lock = threading.Lock()  # entered itself: an interrupt inside a condition's __enter__ would keep it
+        self._free = threading.Condition(self._lock)
+        self._owner: tuple[int, int] | None = (
+            None  # number of the batch that writes, or waits for others to; its thread
+        )
+        self._has_place = False  # in the queue, perhaps
 
-    def take(self) -> None:
-        """Wait for our turn.
+    def take(self, number: int) -> None:
+        """Wait for our turn, for a batch of this number. Where this raises, `release` is still to be called.
 
         Raises:
             StoreBusy: others wrote for a minute.
             StoreError: this thread is writing.
         """
-        me = threading.get_ident()
-        if self._owner == me:
+        owner = number, threading.get_ident()
+        if self._owner is not None and self._owner[1] == owner[1]:
             raise StoreError("a batch inside a batch of the same thread; use the outer one")
         until = time.monotonic() + TIMEOUT_S
-        if not self._thread.acquire(timeout=TIMEOUT_S):
-            raise StoreBusy(f"{self._path}: another thread has been writing for {TIMEOUT_S:.0f} s; try again")
-        is_ours = False
-        try:
-            is_ours = self._barge(until) or self._queue(until)
-        finally:
-            if not is_ours:
-                self._locks.release(WRITE)
-                self._thread.release()
-        if not is_ours:
+        with self._lock:
+            if not self._free.wait_for(lambda: self._owner is None, TIMEOUT_S):
+                raise StoreBusy(f"{self._path}: another thread has been writing for {TIMEOUT_S:.0f} s; try again")
+            self._owner = owner
+        if not self._barge(until) and not self._queue(until):
             raise StoreBusy(f"{self._path}: another process has been writing for {TIMEOUT_S:.0f} s; try again later")
-        self._owner = me
 
-    def release(self) -> None:
-        """Let the next one write; nothing happens when this thread does not hold it."""
-        if self._owner == threading.get_ident():
-            self._owner = 0
-            self._locks.release(WRITE)
-            self._thread.release()
+    def release(self, number: int) -> None:
+        """Let the next one write; nothing happens when this batch does not hold it."""
+        with self._lock:
+            if self._owner is not None and self._owner[0] == number:
+                self._leave_queue()
+                self._locks.release(WRITE)
+                self._free.notify()
+                self._owner = None  # last: whoever was notified looks once `_lock` is free
 
     def _barge(self, until: float) -> bool:
         """Try while the queue is empty, for a moment (I1)."""
@@ -71,6 +73,7 @@ class WriteLock:
 
     def _queue(self, until: float) -> bool:
         """Go through the places of the queue (I2); whatever happens, all are given back."""
+        self._has_place = True
         try:
             for place in reversed(range(QUEUE, QUEUE + PLACES)):
                 if not self._locks.wait(place, until=until, pause_s=_QUEUE_PAUSE_S):
@@ -78,4 +81,9 @@ class WriteLock:
                 self._locks.release(place + 1, QUEUE + PLACES - place)
             return self._locks.wait(WRITE, until=until, pause_s=_FRONT_PAUSE_S)
         finally:
+            self._leave_queue()
+
+    def _leave_queue(self) -> None:
+        if self._has_place:
             self._locks.release(QUEUE, PLACES)
+            self._has_place = False

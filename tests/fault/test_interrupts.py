@@ -7,7 +7,6 @@ the handler raises where it would in real life. `CTXMEM_INTERRUPTS=all` sweeps e
 
 import _thread
 import dis
-import gc
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import ctxmem
+from ctxmem.errors import StoreClosed
 from ctxmem.options import Options
 from ctxmem.store import locks
 
@@ -105,7 +105,7 @@ class Bench:
 
     def text(self):
         self.n += 1
-        return f"words of number {self.n}"
+        return f"words of number x{self.n}"
 
     # --- what is interrupted ---
 
@@ -136,7 +136,7 @@ class Bench:
         text = self.text()
         made = self.memory.add(text).id
         self.said[made] = text
-        found = self.memory.search(f"number {self.n}", limit=3)
+        found = self.memory.search(f"number x{self.n}", limit=3)
         assert made in {hit.segment.id for hit in found}
 
     def phrase(self):
@@ -166,8 +166,9 @@ class Bench:
     def forget(self):
         self.add()
         made = max(self.said)
-        self.memory.forget(made)
         self.gone.add(made)
+        self.memory.forget(made)
+        assert self.memory.get(made).text == "[forgotten]"
 
     def assemble(self):
         self.append()
@@ -195,24 +196,26 @@ class Bench:
 
     def settle(self):
         """Go on as a program does that caught the interrupt."""
-        gc.collect()
-        self.memory.close() if self.memory._closed else None
-        if self.memory._closed:
+        try:
+            self.memory.flush()
+            assert self.context.tokens > 0
+        except StoreClosed:
+            self.memory.close()
             self.open()
-        self.gone |= {i for i in self.said if self.memory.get(i).text == "[forgotten]"}
         self.add()
         self.append()
         self.memory.flush()
         self.context.assemble()
-        assert {i: self.memory.get(i).text for i in self.said if i not in self.gone} == self._kept()
-        newest = max(self.said)
-        assert newest in {hit.segment.id for hit in self.memory.search(f"number {self.n}", limit=5)}
-        for key, made in self.keys.items():
-            assert self.memory.add(self.said[made], key=key, tags=["t"]).id == made or made in self.gone
+        self._see(list(self.said)[-10:])
+        assert max(self.said) in {hit.segment.id for hit in self.memory.search(f"number x{self.n}", limit=5)}
+        for key, made in list(self.keys.items())[-3:]:
+            assert self.memory.add(self.said[made], key=key, tags=["t"]).id == made
         assert self._held_bytes() == []
 
-    def _kept(self):
-        return {i: text for i, text in self.said.items() if i not in self.gone}
+    def _see(self, ids):
+        """What was acknowledged is there, but for what was forgotten; a `forget` that was interrupted may have been."""
+        found = {i: self.memory.get(i).text for i in ids}
+        assert all(text == self.said[i] or (text == "[forgotten]" and i in self.gone) for i, text in found.items())
 
     def _held_bytes(self):
         """The locks that another process would wait for."""
@@ -229,11 +232,11 @@ class Bench:
         self.memory.compact()
         self.memory.close()
         self.open()
-        assert {i: self.memory.get(i).text for i in self.said if i not in self.gone} == self._kept()
+        self._see(self.said)
         assert self.memory.check() == []
 
 
-ACTIONS = ["add"]
+ACTIONS = [name for name in vars(Bench) if not name.startswith("_") and name not in {"open", "text", "settle", "check"}]
 
 
 def places(bench, action) -> int:
@@ -243,6 +246,8 @@ def places(bench, action) -> int:
     return (1 << 40) - interrupter._left
 
 
+# Where the interpreter drops an object, it can only report what a handler raises.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_interrupt_at_any_place_loses_nothing(tmp_path, action):
     bench = Bench(tmp_path / "store")
@@ -256,3 +261,4 @@ def test_an_interrupt_at_any_place_loses_nothing(tmp_path, action):
         except BaseException as exc:
             raise AssertionError(f"after an interrupt of {action} at place {k} of {n}: {interrupter.place}") from exc
     bench.check()
+    bench.memory.close()

@@ -20,6 +20,7 @@ from ctxmem.errors import (
     StoreReadonly,
 )
 from ctxmem.store import TABLES
+from ctxmem.store.gate import Visitor
 from ctxmem.store.localstore import LocalStore
 from ctxmem.store.tables import UNCHECKED
 from tests.waiting import WATCHDOG_S
@@ -217,9 +218,9 @@ def test_every_table_carries_checksums(store, table):
 
 def test_run_tables_are_verified_when_asked(store):
     assert set(TABLES) > UNCHECKED
-    transaction = store._environment.begin(write=True)
+    transaction = store._environment.begin(visitor := Visitor(), write=True)
     transaction.put(b"k", b"value and no checksum", db=store._environment.tables["columns"])
-    store._environment.end(transaction, commit=True)
+    store._environment.end(visitor, transaction, commit=True)
 
     with store.snapshot() as snapshot:
         assert snapshot.get("columns", b"k") == b"value and no chec"

@@ -116,10 +116,13 @@ class Slot:
 
     def take_id(self) -> int | None:
         """The next id; None when the blocks are used up and `extend` must come first."""
+        if self._next_id <= self._above:
+            self.rise_above(self._above)  # `extended` was interrupted
+        self._skip_full()
         if not self._blocks:
             return None
         segment_id = self._next_id
-        self._next_id += 1
+        self._next_id = segment_id + 1
         self._skip_full()
         return segment_id
 
@@ -139,10 +142,11 @@ class Slot:
 
     def extended(self, block: int) -> None:
         """Note that a reserved block is committed."""
-        self._blocks.append(block)
-        if len(self._blocks) == 1:
-            self._next_id = block * self._size
-            self.rise_above(self._above)  # a block reserved earlier may lie lower
+        if self._blocks:
+            self._blocks.append(block)
+            return
+        self._blocks, self._next_id = [block], block * self._size
+        self.rise_above(self._above)  # a block reserved earlier may lie lower
 
     def verify(self, batch: Batch) -> Claim:
         """The claim as committed.
@@ -181,9 +185,9 @@ class Slot:
     def _skip_full(self) -> None:
         """Go on to the next block when the first is used up."""
         while self._blocks and self._next_id >= (self._blocks[0] + 1) * self._size:
-            self._blocks.pop(0)
-            if self._blocks:
-                self._next_id = self._blocks[0] * self._size
+            left = self._blocks[1:]
+            # Both at once: a block with the next id of another, after an interrupt, would give ids of nobody's.
+            self._blocks, self._next_id = left, left[0] * self._size if left else self._next_id
 
 
 def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:

@@ -1,6 +1,10 @@
-"""The handle on one session's lease."""
+"""The leases that this writer holds, each as a handle: the right to run one session's context."""
 
 from collections.abc import Callable
+
+from ctxmem.log.writer import Writer
+from ctxmem.store import Store
+from ctxmem.tables import leases
 
 
 class Lease:
@@ -16,3 +20,27 @@ class Lease:
         if self.is_held:
             self._release(self.session)
             self.is_held = False  # after it: where the commit failed, or was interrupted, calling again is the remedy
+
+
+class Leases:
+    """Takes leases for one writer, and gives them back. Safe from any thread."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self._store = store
+        self._writer = writer
+
+    def take(self, session: int) -> Lease:
+        """Take the lease of a session; in a store that is open for reading there is none to take, whoever writes.
+
+        Raises:
+            ContextBusy: another live process holds it.
+        """
+        if not self._store.readonly:
+            slot = self._writer.reserve_ids()
+            self._writer.commit([lambda batch: leases.acquire(batch, slot, session, self._store.is_slot_alive)])
+        return Lease(session, self._give_back)
+
+    def _give_back(self, session: int) -> None:
+        slot = self._writer.slot
+        if slot is not None and self._store.is_open:
+            self._writer.commit([lambda batch: leases.release(batch, slot, session)])

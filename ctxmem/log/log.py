@@ -23,7 +23,7 @@ from ctxmem.log import audit, purge
 from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
 from ctxmem.log.hot import Hot
-from ctxmem.log.lease import Lease
+from ctxmem.log.lease import Lease, Leases
 from ctxmem.log.maintenance import Trainer, Upkeep
 from ctxmem.log.pending import PendingQueue
 from ctxmem.log.reader import Reader
@@ -32,7 +32,7 @@ from ctxmem.log.writer import Write, Writer
 from ctxmem.options import Options
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Batch, Snapshot, Store, open_store
-from ctxmem.tables import changes, leases, marks, names, slots
+from ctxmem.tables import changes, marks, names, slots
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
 CROWDED_BYTES = 8 << 20  # queued: whoever appends commits some of it, and hears what is wrong
@@ -55,6 +55,7 @@ class Log:
         self.index.queued = queue.after
         self._trainer = Trainer(store, self.is_forgotten)
         self._writer = Writer(store, queue, self._hot, self._reader, self.index, self._trainer, options.block_segments)
+        self._leases = Leases(store, self._writer)
         self._upkeep = Upkeep(store, self.index.steps)
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
         self._closing = threading.Lock()
@@ -264,17 +265,11 @@ class Log:
     def lease(self, session: int) -> Lease:
         """Take the lease of a session; one commit. Again in this process: another handle on the same lease.
 
-        In a store that is open for reading there is none to take, whoever writes.
-
         Raises:
             ContextBusy: another live process holds it.
         """
         self._usable()
-        if self._store.readonly:
-            return Lease(session, self._release)  # who cannot write disturbs nobody
-        slot = self._writer.reserve_ids()
-        self._commit_now([lambda batch: leases.acquire(batch, slot, session, self._store.is_slot_alive)])
-        return Lease(session, self._release)
+        return self._leases.take(session)
 
     # --- the whole store ---
 
@@ -355,11 +350,6 @@ class Log:
         self._commit_now([write])
         self._reader.refresh()
         self.index.refresh()
-
-    def _release(self, session: int) -> None:
-        slot = self._writer.slot
-        if slot is not None and not self._is_closed:
-            self._commit_now([lambda batch: leases.release(batch, slot, session)])
 
     def _idle(self) -> None:
         """What the small thread does when nothing waits: let others maintain, train the dictionary."""

@@ -1,6 +1,7 @@
 # Every target does its own set-up: a machine with Python 3.10 or newer needs nothing else.
 #   make demo    a scripted agent reads the Python standard library through a 32k window (about a minute)
 #   make test    all tests
+#   make stress  threads and processes at one store for STRESS_S seconds each, and whether what they saw has an order
 #   make lint    ruff, its formatter and mypy, as CI runs them
 #   make perf    the measurements behind the figures in docs
 #   make docs    the API reference, from the docstrings
@@ -9,13 +10,14 @@
 VENV    := .venv
 BIN     := $(VENV)/bin
 WORKERS ?= 2
+STRESS_S ?= 20
 # The stamps follow pyproject.toml: set-up runs again only when the dependencies may have changed.
 BASE    := $(VENV)/.stamp-base
 DEV     := $(VENV)/.stamp-dev
 PERF    := $(VENV)/.stamp-perf
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test lint perf docs clean
+.PHONY: demo test stress lint perf docs clean
 .DEFAULT_GOAL := test
 
 demo: $(BASE)
@@ -23,6 +25,9 @@ demo: $(BASE)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) -q
+
+stress: $(DEV)
+	CTXMEM_STRESS_S=$(STRESS_S) $(BIN)/python -m pytest -q -s tests/stress
 
 lint: $(DEV)
 	$(BIN)/ruff check .

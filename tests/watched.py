@@ -29,6 +29,7 @@ def in_child(scenario: Callable[..., None], *arguments: object, limit_s: float =
         [*command, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{scenario.__name__}{arguments} failed:\n{done.stdout}{done.stderr}"
+    print(done.stdout, end="")
 
 
 class Doing:

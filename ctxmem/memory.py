@@ -103,7 +103,7 @@ class Memory:
     ) -> Segment:
         """Append a note, a file chunk or any text; found by the next search, on disk at the next barrier.
 
-        The same `key` and text again gives the same segment.
+        The same `key` and text again gives the same segment, until that is forgotten: then the key is free again.
 
         Raises:
             BadInput: something that cannot be stored. KeyConflict: the key has other content.
@@ -224,7 +224,8 @@ class Memory:
     def forget(self, id: int) -> None:  # noqa: A002 - the public name
         """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
 
-        A forgotten tool result leaves `[forgotten]` in its place. Backups made before keep what they hold.
+        A forgotten tool result leaves `[forgotten]` in its place. Backups made before keep what they hold. Its key is
+        free: whatever is added with it next is stored as a new segment, the same text too.
 
         Raises:
             SegmentNotFound: no such id.

@@ -104,7 +104,7 @@ class Context:
         """Append a message, a tool result, or an SDK's whole reply (then its usage is observed too).
 
         One segment per message and per tool result; returns the last. On disk at the next barrier. With a `key`, the
-        same content again gives the same segment.
+        same content again gives the same segment, until that is forgotten: then the key is free again.
 
         Raises:
             BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet.
@@ -132,8 +132,8 @@ class Context:
     ) -> Segment:
         """Append a tool's answer, in any order, from any thread; rendered in call order.
 
-        Answers the newest outstanding call with that id. Equal content again is the same segment; a result for no
-        outstanding call is kept and rendered as text.
+        Answers the newest outstanding call with that id. Equal content again is the same segment, any content once the
+        result was forgotten; a result for no outstanding call is kept and rendered as text.
 
         Raises:
             KeyConflict: the call has another result. BadInput: content that is no text, blocks or JSON.

@@ -28,7 +28,7 @@ def purge_records(store: Store, coder: Codec) -> None:
     for chunk in _chunks(forgotten):
         store.write(partial(_redact, coder=coder, ids=chunk))
     if forgotten:
-        store.write(lambda batch: names.erase_digests(batch, set(forgotten)))
+        store.write(lambda batch: names.drop_keys(batch, set(forgotten)))
     _renew_dictionary(store, coder)
 
 

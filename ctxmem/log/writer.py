@@ -163,7 +163,7 @@ class Writer:
             if found is None:
                 return None
             segment_id, known_digest = found
-        if known_digest not in (digest, names.ERASED_DIGEST):
+        if known_digest != digest:
             raise KeyConflict(f"this key names segment {segment_id}, which holds other content", segment_id)
         return segment_id
 

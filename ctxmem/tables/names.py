@@ -2,6 +2,7 @@
 
 I1. A session's number is never reused; both directions are written in one transaction.
 I2. A key belongs to one session and names one segment and what it holds: the first commit of a key wins.
+I3. Once its segment is forgotten a key is free, for every process: the next segment that is given it is a new one.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from struct import Struct
 
 from ctxmem.errors import BadInput
 from ctxmem.store import Batch, Snapshot
+from ctxmem.tables import marks
 
 # On disk: never renumber.
 _BY_NAME = b"h"
@@ -17,7 +19,6 @@ _BY_NUMBER = b"n"
 _NUMBER = Struct(">I")
 _KEY_VALUE = Struct(">Q16s")
 _HASH_BYTES = 16
-ERASED_DIGEST = bytes(16)  # of a forgotten segment: any content is taken for the same
 
 LONGEST_NAME_BYTES = 65_536
 
@@ -77,26 +78,26 @@ def key_name(session: int, key: str) -> bytes:
 
 
 def find_key(snapshot: Snapshot, name: bytes) -> tuple[int, bytes] | None:
-    """The segment id and the content digest that a key (from `key_name`) stands for, or None."""
+    """Return the segment id and the content digest that a key (from `key_name`) stands for; None where it is free."""
     value = snapshot.get("keys", name)
     if value is None:
         return None
     segment_id, digest = _KEY_VALUE.unpack(value)
-    return segment_id, digest
+    return None if marks.is_set(snapshot, marks.FORGOTTEN, segment_id) else (segment_id, digest)
 
 
 def put_key(batch: Batch, name: bytes, segment_id: int, digest: bytes) -> None:
     """Note what a key stands for, unless another process was first (I2)."""
-    if batch.get("keys", name) is None:
+    if find_key(batch, name) is None:
         batch.put("keys", name, _KEY_VALUE.pack(segment_id, digest))
 
 
-def erase_digests(batch: Batch, forgotten: Container[int]) -> None:
-    """Make the keys of forgotten segments say nothing of their content; they still lead to the segment."""
-    entries = [(key, _KEY_VALUE.unpack(value)) for key, value in batch.scan("keys")]
-    for key, (segment_id, digest) in entries:
-        if segment_id in forgotten and digest != ERASED_DIGEST:
-            batch.put("keys", key, _KEY_VALUE.pack(segment_id, ERASED_DIGEST))
+def drop_keys(batch: Batch, forgotten: Container[int]) -> None:
+    """Delete the keys of forgotten segments: they are free, and say something of the content."""
+    entries = [(key, _KEY_VALUE.unpack(value)[0]) for key, value in batch.scan("keys")]
+    for key, segment_id in entries:
+        if segment_id in forgotten:
+            batch.delete("keys", key)
 
 
 def key_ids(snapshot: Snapshot) -> list[int]:

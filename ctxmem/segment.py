@@ -79,6 +79,7 @@ class Facts(NamedTuple):
     prompt. `is_inexact`: the count of tokens is an estimate. `is_unsearched`: never a hit. `restored_until`: the turn
     until which a restored recall is a root. `renamed_calls`: indexes of calls whose own id is repeated or refused, and
     which are rendered under another. `quotes`: what a recall shows. `sources`: segments whose text this one repeats.
+    `image_tokens`: how many of its tokens go where a label stands in the place of each image.
 
     On disk by place: never reorder, add at the end.
     """
@@ -94,6 +95,7 @@ class Facts(NamedTuple):
     renamed_calls: tuple[int, ...] = ()
     quotes: tuple[Quote, ...] = ()
     sources: tuple[int, ...] = ()
+    image_tokens: int = 0
 
 
 NO_FACTS = Facts()

@@ -70,8 +70,7 @@ def collect(working: WorkingSet, records: dict[int, Record], share: float) -> tu
     lines = ledger.lines_of(made, lambda group: [(i, records[i]) for i in twin.segments_of(group)])
     ledger.Ledger().extended(lines, 6_000, tokens.count)
     forms = {
-        i: (form, limit, tokens.count(stubs.stub(i, 99, has_memory_read=True)))
-        for i, (form, limit, _) in made.forms.items()
+        i: form._replace(tokens=tokens.count(stubs.stub(i, 99, has_memory_read=True))) for i, form in made.forms.items()
     }
     twin.apply(made.dropped, forms)
     made.pack()

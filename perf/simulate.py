@@ -112,8 +112,8 @@ class Run:
         self.n_collections += 1
         lines = ledgers.lines_of(made, self.members)
         forms = {
-            i: (form, limit, self.count(self.cut_text(i, form, limit)) + 20)
-            for i, (form, limit, _) in made.forms.items()
+            i: form._replace(tokens=self.count(self.cut_text(i, form.code, form.limit_tokens)) + 20)
+            for i, form in made.forms.items()
         }
         self.working.apply(made.dropped, forms)
         bound = abridge.ledger_bound(self.budget, self.policy.ledger_share, self.policy.ledger_tokens)

@@ -7,13 +7,15 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from ctxmem.collector.growable import Array
+from ctxmem.collector.item import Form
 from ctxmem.collector.roots import RULES
 
 # What happens to a group. On disk: never renumber.
-KEEP, CUT, DROP = 0, 1, 2  # CUT: some of its results are stubbed or shortened, `Plan.forms` says which
-ACTIONS: Final = ("keep", "stub", "line")
+# CUT: some of its results are stubbed or shortened; LABEL: only the images of some are. `Plan.forms` says which.
+KEEP, CUT, DROP, LABEL = 0, 1, 2, 3
+ACTIONS: Final = ("keep", "stub", "line", "images")
 
-Forms: TypeAlias = "dict[int, tuple[int, int, int]]"
+Forms: TypeAlias = dict[int, Form]  # by segment
 
 _KINDS: Final = {  # On disk: never renumber.
     "groups": "<i8",
@@ -48,7 +50,7 @@ class Decision(NamedTuple):
 class Plan:
     """One collection, decided. Columns by group, in prompt order; `parents` are ids, -1: a root, or reached from none.
 
-    `forms` is segment id -> (form, limit tokens, estimated tokens). `freed_tokens` leaves the ledger out.
+    The tokens in `forms` are estimates. `freed_tokens` leaves the ledger out.
     """
 
     groups: Array
@@ -78,6 +80,11 @@ class Plan:
     def stubbed(self) -> list[int]:
         """Ids of the groups some of whose results this plan cuts."""
         return self._ids(CUT)
+
+    @property
+    def labelled(self) -> list[int]:
+        """Ids of the groups that keep their texts and lose images of their results."""
+        return self._ids(LABEL)
 
     @property
     def kept(self) -> list[int]:

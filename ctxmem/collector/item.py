@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 # How one segment is shown. On disk: never renumber.
-FULL, STUB, SHORT, GONE = 0, 1, 2, 3
+FULL, STUB, SHORT, GONE, LABELLED = 0, 1, 2, 3, 4  # LABELLED: its text in full, a label in the place of each image
 
 # What a group is, by its first segment. On disk: never renumber.
 KINDS: Final = ("assistant", "user", "system", "note", "recall", "result")
@@ -22,7 +22,6 @@ GROUP_COLUMNS: Final = {
     "tokens": "<i4",  # shown now
     "full_tokens": "<i4",
     "result_tokens": "<i4",  # of full_tokens, what a stub would save at most
-    "image_tokens": "<i4",
     "turn": "<i4",  # of the newest segment
     "kind": "u1",
     "pins": "<i2",
@@ -36,6 +35,7 @@ SEGMENT_COLUMNS: Final = {
     "group": "<i4",  # row of the group
     "tokens": "<i4",
     "shown_tokens": "<i4",
+    "image_tokens": "<i4",  # of tokens, what labels in the place of the images save
     "form": "u1",
     "is_result": "u1",
     "is_error": "u1",
@@ -66,8 +66,8 @@ class Item:
 
     `group` is the id of the first segment of its group (its own id where it opens one). `tokens` is its o200k count
     with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
-    a hash of a result's content, None where it has under 64 tokens. `image_tokens` is the share of `tokens` that is
-    images.
+    a hash of a result's content, None where it has under 64 tokens. `image_tokens` are those of `tokens` that go where
+    a label stands in the place of each image.
     """
 
     segment_id: int
@@ -86,8 +86,16 @@ class Item:
     image_tokens: int = 0
 
 
+class Form(NamedTuple):
+    """How a plan shows one segment from now on: `code` is STUB, SHORT (cut to `limit_tokens`) or LABELLED."""
+
+    code: int
+    limit_tokens: int
+    tokens: int  # that it takes then
+
+
 class Shown(NamedTuple):
-    """One segment as it is shown: `form` is FULL, STUB or SHORT; SHORT is cut to `limit_tokens`."""
+    """One segment as it is shown: `form` is FULL, STUB, SHORT (cut to `limit_tokens`) or LABELLED."""
 
     segment_id: int
     group: int

@@ -22,6 +22,7 @@ SIZE_EXPONENT: Final = 0.5
 # Weights by what a group is. A call is worth four times its result, token by token: the next call repeats its shape.
 USER_WEIGHT: Final = 4.0
 RESULT_WEIGHT: Final = 0.25
+IMAGE_WEIGHT: Final = RESULT_WEIGHT / 4  # of the images in a result: they go before its text
 
 
 def keep_values(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ctxmem.collector.growable import Array
 from ctxmem.collector.roots import TASK, Roots
-from ctxmem.collector.working import EDIT, FULL, GONE, WorkingSet
+from ctxmem.collector.working import EDIT, GONE, WorkingSet
 
 HOP: Final = 0.5  # strength that is left after one reference
 LEAST: Final = 0.05  # below it nothing is followed
@@ -94,7 +94,7 @@ class _Uses:
         self._by_group = there[np.argsort(owners[there], kind="stable")]
         self._owners = owners[self._by_group]
         self._path, self._op = uses["path"], uses["op"]
-        shown = (segments["form"][rows] == FULL) & (segments["superseded_by"][rows] < 0) & (uses["op"] != EDIT)
+        shown = working.shows_text()[rows] & (segments["superseded_by"][rows] < 0) & (uses["op"] != EDIT)
         self._shown = np.sort((uses["path"][shown].astype(np.int64) << 32) | owners[shown])
 
     def of_group(self, row: int) -> list[tuple[int, int]]:

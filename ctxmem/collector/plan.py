@@ -11,9 +11,16 @@ from typing import Final
 
 import numpy as np
 
-from ctxmem.collector.decisions import CUT, DROP, KEEP, Forms, Plan
+from ctxmem.collector.decisions import CUT, DROP, KEEP, LABEL, Forms, Plan
 from ctxmem.collector.growable import Array
-from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, RESULT_WEIGHT, SIZE_EXPONENT, USER_WEIGHT, keep_values
+from ctxmem.collector.keepvalue import (
+    HALF_LIFE_TURNS,
+    IMAGE_WEIGHT,
+    RESULT_WEIGHT,
+    SIZE_EXPONENT,
+    USER_WEIGHT,
+    keep_values,
+)
 from ctxmem.collector.mark import Marked, mark
 from ctxmem.collector.roots import (
     NO_RULE,
@@ -29,8 +36,8 @@ from ctxmem.collector.roots import (
     find_roots,
 )
 from ctxmem.collector.shorten import shorten
-from ctxmem.collector.sweep import Swept, sweep
-from ctxmem.collector.working import FULL, GONE, STUB, USER, WorkingSet
+from ctxmem.collector.sweep import Step, sweep
+from ctxmem.collector.working import FULL, GONE, LABELLED, STUB, USER, Form, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
@@ -72,6 +79,21 @@ class _Kept:
     roots: Roots
     forms: Forms
     tokens: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Swept:
+    """What the sweep takes, as masks over the groups, and what a label and a cut of each save."""
+
+    is_labelled: Array
+    is_cut: Array
+    is_dropped: Array
+    labels: Array
+    saved: Array
+
+    def freed(self) -> Array:
+        """Return the tokens that leave each group that stays."""
+        return np.where(self.is_labelled, self.labels, 0) + np.where(self.is_cut, self.saved, 0)
 
 
 def plan(
@@ -145,15 +167,20 @@ def _decide(working: WorkingSet, kept: _Kept, marked: Marked, sizes: _Sizes) -> 
     is_small_user = _small_users(working, is_root, sizes.budget_tokens)
     weight = np.where((groups["kind"] == USER) & (groups["tokens"] <= SMALL_USER_TOKENS), USER_WEIGHT, 1.0)
     saved, is_garbage = _cuts(working)
-    result_weight = np.where(groups["image_tokens"] * 2 > groups["result_tokens"], RESULT_WEIGHT / 4, RESULT_WEIGHT)
     turn, hits = groups["turn"], groups["hits"]
-    cut = _values(weight * result_weight, importance, hits, turn, saved + STUB_TOKENS)
-    drop = _values(weight, importance, hits, turn, tokens - saved)
+    labels = _images(working)
+    label = _values(weight * IMAGE_WEIGHT, importance, hits, turn, labels + 1) if labels.any() else labels.copy()
+    cut = _values(weight * RESULT_WEIGHT, importance, hits, turn, saved - labels + STUB_TOKENS)
+    drop = _values(weight, importance, hits, turn, tokens - np.maximum(saved, labels))
     scores = drop.copy()
+    label[is_garbage] -= LAST
     cut[is_garbage] -= LAST
     drop[is_small_user] += LAST
-    swept = sweep(cut, saved, drop, tokens, is_root, int(tokens.sum()) - sizes.goal_tokens)
-    return _written(working, kept, marked, swept, (scores, saved, is_garbage, is_small_user))
+    saved = np.where(saved > labels, saved, 0)  # of a result that is an image alone a stub would save no more
+    steps = (Step(label, labels), Step(cut, saved), Step(drop, tokens))
+    taken = sweep(steps, is_root, int(tokens.sum()) - sizes.goal_tokens)
+    swept = _Swept(taken == 0, taken == 1, taken == 2, labels, saved)
+    return _written(working, kept, marked, swept, (scores, is_garbage, is_small_user))
 
 
 def _values(weight: Array, importance: Array, hits: Array, turn: Array, tokens: Array) -> Array:
@@ -172,6 +199,14 @@ def _small_users(working: WorkingSet, is_root: Array, budget_tokens: int) -> Arr
     return mask
 
 
+def _images(working: WorkingSet) -> Array:
+    """Return what labels in the place of the images in a group's results save."""
+    segments = working.segments
+    has_images = (segments["is_result"] > 0) & (segments["form"] == FULL)
+    saving = np.where(has_images, segments["image_tokens"], 0)
+    return np.bincount(segments["group"], weights=saving, minlength=len(working.groups)).astype(np.int64)
+
+
 def _cuts(working: WorkingSet) -> tuple[Array, Array]:
     """Return what cutting a group's results saves, 0 where they may not be cut; and whether all are superseded."""
     groups, segments = working.groups, working.segments
@@ -180,7 +215,7 @@ def _cuts(working: WorkingSet) -> tuple[Array, Array]:
     is_whole = (segments["is_result"] > 0) & (segments["form"] != STUB) & (segments["form"] != GONE)
     saving = np.where(is_whole, np.maximum(segments["shown_tokens"].astype(np.int64) - STUB_TOKENS, 0), 0)
     by = segments["superseded_by"]
-    is_stale = (by >= 0) & (segments["form"][by] == FULL)
+    is_stale = (by >= 0) & working.shows_text()[by]
     saved = np.bincount(owner, weights=saving, minlength=n).astype(np.int64)
     stale = np.bincount(owner, weights=np.where(is_stale, saving, 0), minlength=n).astype(np.int64)
     is_garbage = (saved > 0) & (stale == saved)
@@ -188,26 +223,39 @@ def _cuts(working: WorkingSet) -> tuple[Array, Array]:
     return np.where(may_cut & (saved >= LEAST_SAVING_TOKENS), saved, 0), is_garbage
 
 
-def _written(
-    working: WorkingSet, kept: _Kept, marked: Marked, swept: Swept, why: tuple[Array, Array, Array, Array]
-) -> Plan:
-    scores, saved, is_garbage, is_small_user = why
+def _written(working: WorkingSet, kept: _Kept, marked: Marked, swept: _Swept, why: tuple[Array, Array, Array]) -> Plan:
+    scores, is_garbage, is_small_user = why
     groups, is_root, tokens = working.groups, kept.roots.is_root, kept.tokens
     rules = np.full(len(groups), VALUE, np.uint8)
     rules[marked.strength > 0] = REFERENCED
     rules[is_small_user & ~swept.is_dropped] = SMALL_USER
-    rules[is_garbage & swept.is_cut] = SUPERSEDED
+    rules[is_garbage & (swept.is_cut | swept.is_labelled)] = SUPERSEDED
     rules[is_root] = kept.roots.rules[is_root]
-    actions = np.full(len(groups), KEEP, np.uint8)
-    actions[tokens < groups["tokens"]] = CUT
+    parents = np.where(marked.parents >= 0, groups["id"][marked.parents], -1)
+    after = np.where(swept.is_dropped, 0, tokens - swept.freed())
+    actions, before = _actions(working, kept, swept), groups["tokens"].astype(np.int64)
+    return Plan(groups["id"].copy(), actions, rules, scores, parents, before, after, _forms(working, kept, swept))
+
+
+def _actions(working: WorkingSet, kept: _Kept, swept: _Swept) -> Array:
+    actions = np.full(len(working.groups), KEEP, np.uint8)
+    actions[swept.is_labelled] = LABEL
     actions[swept.is_cut] = CUT
     actions[swept.is_dropped] = DROP
-    after = np.where(swept.is_dropped, 0, tokens - np.where(swept.is_cut, saved, 0))
-    parents = np.where(marked.parents >= 0, groups["id"][marked.parents], -1)
-    forms = dict(kept.forms)
-    segments = working.segments
-    is_cut = swept.is_cut[segments["group"]] & (segments["is_result"] > 0) & (segments["form"] != GONE)
-    for row in np.flatnonzero(is_cut & (segments["shown_tokens"] > STUB_TOKENS) & (segments["form"] != STUB)).tolist():
-        forms[int(segments["id"][row])] = (STUB, 0, STUB_TOKENS)
-    before = groups["tokens"].astype(np.int64)
-    return Plan(groups["id"].copy(), actions, rules, scores, parents, before, after, forms)
+    for segment_id, form in kept.forms.items():  # of roots, which the sweep leaves alone
+        row = working.row_of(segment_id)
+        actions[row] = CUT if form.code != LABELLED or actions[row] == CUT else LABEL
+    return actions
+
+
+def _forms(working: WorkingSet, kept: _Kept, swept: _Swept) -> Forms:
+    """Return how the segments of roots that were too large, and the results that the sweep cuts, are shown now."""
+    segments, forms = working.segments, dict(kept.forms)
+    owner, ids, shown = segments["group"], segments["id"], segments["shown_tokens"]
+    is_whole = (segments["is_result"] > 0) & (segments["form"] != STUB) & (segments["form"] != GONE)
+    for row in np.flatnonzero(swept.is_cut[owner] & is_whole & (shown > STUB_TOKENS)).tolist():
+        forms[int(ids[row])] = Form(STUB, 0, STUB_TOKENS)
+    images = np.where(segments["form"] == FULL, segments["image_tokens"], 0)
+    for row in np.flatnonzero(swept.is_labelled[owner] & is_whole & (images > 0)).tolist():
+        forms[int(ids[row])] = Form(LABELLED, 0, int(shown[row] - images[row]))
+    return forms

@@ -1,5 +1,6 @@
 """The sweep: which steps down the ladder free enough, cheapest first. Arithmetic on columns, no loop over groups."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,32 +14,41 @@ NEVER: Final = 1 << 61  # the value of a step that is not there
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """Masks over the groups: whose results are cut, and which are dropped."""
+class Step:
+    """One step down the ladder, by group: its value, and what is free once it is taken, milder steps included.
 
-    is_cut: Array
-    is_dropped: Array
+    `saved` is 0 where a group has no such step.
+    """
+
+    values: Array
+    saved: Array
 
 
-def sweep(
-    cut_values: Array, saved: Array, drop_values: Array, tokens: Array, is_root: Array, need_tokens: int
-) -> Swept:
+def sweep(steps: Sequence[Step], is_root: Array, need_tokens: int) -> Array:
     """Take the steps of lowest value until `need_tokens` are free, ties oldest first. O(groups).
 
-    A group has two steps: to cut its results (`saved` tokens, 0 where that is not worth it), and to drop it. Where the
-    drop is worth less than the cut, the cut is left out.
+    `steps` are in order, the mildest first; a root takes none. Where a harder step is worth no more than a milder one,
+    the milder is left out. Returns int64[n]: which step each group takes at last, -1 where none.
     """
-    n = len(tokens)
-    has_cut = (saved > 0) & (cut_values < drop_values) & ~is_root
-    saving = np.where(has_cut, saved, 0)
-    values = np.concatenate([np.where(has_cut, cut_values, NEVER), np.where(is_root, NEVER, drop_values)])
-    freed = np.concatenate([saving, np.where(is_root, 0, tokens - saving)])
-    taken = cheapest(values, freed, need_tokens)
-    is_dropped, is_cut = np.zeros(n, bool), np.zeros(n, bool)
-    is_cut[taken[taken < n]] = True
-    is_dropped[taken[taken >= n] - n] = True
-    is_cut &= ~is_dropped
-    return Swept(is_cut, is_dropped)
+    n = len(is_root)
+    bound = np.full(n, NEVER)
+    there: list[Array] = []
+    for step in reversed(steps):
+        has_step = (step.saved > 0) & (step.values < bound) & ~is_root
+        bound = np.where(has_step, step.values, bound)
+        there.insert(0, has_step)
+    numbers = [number for number, has_step in enumerate(there) if has_step.any()]
+    values, freed, before = [], [], np.zeros(n, np.int64)
+    for number in numbers:
+        step, has_step = steps[number], there[number]
+        values.append(np.where(has_step, step.values, NEVER))
+        freed.append(np.where(has_step, step.saved - before, 0))
+        before = np.where(has_step, step.saved, before)
+    last = np.full(n, -1, np.int64)
+    if numbers:
+        taken = cheapest(np.concatenate(values), np.concatenate(freed), need_tokens)
+        np.maximum.at(last, taken % n, np.array(numbers)[taken // n])
+    return last
 
 
 def cheapest(values: Array, freed: Array, need: int) -> Array:

@@ -23,6 +23,7 @@ from ctxmem.collector.item import (
     GONE,
     GROUP_COLUMNS,
     KINDS,
+    LABELLED,
     NOTE,
     OPS,
     REF_COLUMNS,
@@ -34,12 +35,13 @@ from ctxmem.collector.item import (
     USER,
     WHOLE_FILE,
     FileUse,
+    Form,
     Item,
     Shown,
 )
 
-__all__ = ["ASSISTANT", "EDIT", "FULL", "GONE", "OPS", "SHORT", "STUB", "SYSTEM", "USER", "WHOLE_FILE"]
-__all__ += ["FileUse", "Item", "Shown", "WorkingSet"]
+__all__ = ["ASSISTANT", "EDIT", "FULL", "GONE", "LABELLED", "OPS", "SHORT", "STUB", "SYSTEM", "USER", "WHOLE_FILE"]
+__all__ += ["FileUse", "Form", "Item", "Shown", "WorkingSet"]
 
 VERSION: Final = 1
 
@@ -93,6 +95,7 @@ class WorkingSet:
             row,
             item.tokens,
             item.tokens,
+            item.image_tokens,
             FULL,
             item.is_result,
             item.is_error,
@@ -144,7 +147,7 @@ class WorkingSet:
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
         kind = KINDS.index(item.kind) if item.kind in KINDS else NOTE
-        row = self.groups.append(item.group, 0, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task)
+        row = self.groups.append(item.group, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task)
         self._group_rows[item.group] = row
         return row
 
@@ -153,7 +156,6 @@ class WorkingSet:
         groups["tokens"][row] += item.tokens
         groups["full_tokens"][row] += item.tokens
         groups["turn"][row] = item.turn
-        groups["image_tokens"][row] += item.image_tokens
         if item.is_result:
             groups["result_tokens"][row] += item.tokens
             groups["open_calls"][row] -= 1
@@ -325,17 +327,20 @@ class WorkingSet:
             setattr(twin, name, value.copy() if hasattr(value, "copy") else value)
         return twin
 
-    def apply(self, dropped: Iterable[int], forms: Mapping[int, tuple[int, int, int]]) -> None:
-        """Carry out a plan: groups that go, and segment id -> (form, limit tokens, tokens it takes now)."""
+    def shows_text(self) -> Array:
+        """Say of each segment whether its text is shown in full: bool[n]."""
+        form = self.segments["form"]
+        shown: Array = (form == FULL) | (form == LABELLED)
+        return shown
+
+    def apply(self, dropped: Iterable[int], forms: Mapping[int, Form]) -> None:
+        """Carry out a plan: the groups that go, and by segment how it is shown now."""
         segments, groups = self.segments, self.groups
-        for segment_id, (form, limit_tokens, tokens) in forms.items():
+        for segment_id, form in forms.items():
             row = self._segment_rows[segment_id]
-            change = tokens - int(segments["shown_tokens"][row])
-            segments["form"][row], segments["limit_tokens"][row], segments["shown_tokens"][row] = (
-                form,
-                limit_tokens,
-                tokens,
-            )
+            change = form.tokens - int(segments["shown_tokens"][row])
+            segments["form"][row], segments["limit_tokens"][row] = form.code, form.limit_tokens
+            segments["shown_tokens"][row] = form.tokens
             groups["tokens"][segments["group"][row]] += change
             self.tokens += change
         gone = np.zeros(len(groups), bool)

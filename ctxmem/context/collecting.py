@@ -103,11 +103,13 @@ def _apply(session: Session, copy: Standing, plan: Plan, room: int) -> None:
     """Carry out a plan on a copy: stubs with their true sizes, lines into the ledger, the epoch ended."""
     get_many, made, policy = session.log.get_many, copy.state, copy.policy
     forms = {}
-    for segment_id, (form, limit_tokens, _) in plan.forms.items():
+    for segment_id, form in plan.forms.items():
         record = get_many([segment_id])[0]
-        text = stub_text(Shown(segment_id, 0, form, limit_tokens), record, has_memory_read=made.has_memory_read)
-        taken = record.tokens if text is None else tokens.count(text) + intake.result_frame_tokens(record)
-        forms[segment_id] = (form, limit_tokens, taken)
+        shown = Shown(segment_id, 0, form.code, form.limit_tokens)
+        text = stub_text(shown, record, has_memory_read=made.has_memory_read)
+        labelled = record.tokens - record.facts.image_tokens
+        taken = labelled if text is None else tokens.count(text) + intake.result_frame_tokens(record)
+        forms[segment_id] = form._replace(tokens=taken)
 
     def members(group: int) -> list[tuple[int, Record]]:
         ids = made.working.segments_of(group)
@@ -115,7 +117,7 @@ def _apply(session: Session, copy: Standing, plan: Plan, room: int) -> None:
 
     lines = lines_of(plan, members)
     if copy.target.model.thinking_bound:
-        _strip(made, [*plan.dropped, *plan.stubbed])
+        _strip(made, [*plan.dropped, *plan.stubbed, *plan.labelled])
     made.working.apply(plan.dropped, forms)
     made.remove(plan.dropped)
     bound = ledger_bound(copy.room_tokens, policy.ledger_share, policy.ledger_tokens)
@@ -138,7 +140,7 @@ def summary(done: Collected) -> Collection:
     plan = done.plan
     return Collection(
         dropped=tuple(plan.dropped),
-        stubbed=tuple(plan.stubbed),
+        stubbed=tuple(sorted([*plan.stubbed, *plan.labelled])),
         kept=tuple(plan.kept),
         freed_tokens=done.freed_tokens,
         reasons=Reasons(plan),

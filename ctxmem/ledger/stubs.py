@@ -1,4 +1,4 @@
-"""What stands in a prompt for what is not shown in full: stubs, cut texts, image stubs; and how quoted text is escaped.
+"""What stands in a prompt for what is not shown in full: stubs and cut texts.
 
 Invariants:
     I1. The same segment gives the same bytes for ever.
@@ -25,11 +25,6 @@ def stub(segment_id: int, tokens: int, *, has_memory_read: bool, gist: str = "")
     return (
         f"[#{segment_id} result cut: {tokens:,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]{held}"
     )
-
-
-def image_stub(segment_id: int, label: str) -> str:
-    """Return what stands for an image: `[image 1024x768, #12]`."""
-    return f"[{label}, #{segment_id}]"
 
 
 def shortened(

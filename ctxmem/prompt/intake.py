@@ -12,7 +12,7 @@ from ctxmem import inputs, tokens
 from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
 from ctxmem.errors import BadInput
 from ctxmem.prompt import calls
-from ctxmem.providers import Draft, is_wire_id
+from ctxmem.providers import Draft, images_of, is_wire_id
 from ctxmem.segment import Call, Facets, Facts, Record
 
 FacetsOfCall = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
@@ -61,7 +61,7 @@ def record_of(
         refs=refs,
         pinned=pinned,
         facets=facets,
-        facts=Facts(turn=turn, is_error=draft.is_error, is_inexact=not draft.exact),
+        facts=Facts(turn=turn, is_error=draft.is_error, is_inexact=not draft.exact, image_tokens=draft.image_tokens),
     )
 
 
@@ -78,7 +78,7 @@ def renamed_calls(made: Sequence[Call], known: Callable[[str], bool]) -> tuple[i
 
 def item(segment_id: int, group: int, record: Record) -> Item:
     """Say what the collector needs to know of a segment."""
-    facets, facts, text = record.facets, record.facts, record.text
+    facets, facts = record.facets, record.facts
     is_result = facts.call_index >= 0
     return Item(
         segment_id=segment_id,
@@ -91,12 +91,19 @@ def item(segment_id: int, group: int, record: Record) -> Item:
         files=_files(facets) if is_result and not facts.is_error else (),
         is_result=is_result,
         is_error=facts.is_error,
-        digest=int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
-        if is_result and record.tokens >= DIGEST_TOKENS and not facts.sources
-        else None,
+        digest=_digest(record) if is_result and record.tokens >= DIGEST_TOKENS and not facts.sources else None,
         refs=record.refs,
         calls=len(record.calls),
+        image_tokens=facts.image_tokens,
     )
+
+
+def _digest(record: Record) -> int:
+    """Return 64 bits that name what a result holds, its images included; never 0."""
+    digest = blake2b(record.text.encode("utf-8", "surrogatepass"), digest_size=8)
+    for image in images_of(record) if record.facts.image_tokens else ():
+        digest.update(repr(image).encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "little") or 1
 
 
 def _first(value: Any) -> str | None:

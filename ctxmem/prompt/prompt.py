@@ -68,7 +68,7 @@ class Prompt:
         budget: what it may be at most.
         exact: whether `tokens` is a count, not a calibrated estimate.
         turn: its number in the session, from 1.
-        segments: ids shown in full. stubs: ids shown as a stub or shortened.
+        segments: ids shown in full. stubs: ids shown as a stub, shortened, or without images.
         closed: calls still open, closed in the rendering with `[no result recorded]`.
         collection: what made room for it, None where nothing had to go.
         stable_prefix_tokens: how many of its tokens, from the start, the previous prompt began with too.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ctxmem import tokens
-from ctxmem.collector.working import ASSISTANT, USER, WorkingSet
+from ctxmem.collector.working import ASSISTANT, FULL, LABELLED, USER, WorkingSet
 from ctxmem.errors import FormatMismatch
 from ctxmem.ledger.abridge import Line
 from ctxmem.ledger.ledger import Ledger
@@ -130,8 +130,8 @@ class State:
         self.version += 1
 
     def visible(self) -> IdSet:
-        """Return the ids of all that the prompt shows in full, quoted by a recall included."""
-        shown = IdSet(s.segment_id for s in self.working.shown() if s.form == 0)
+        """Return the ids of all whose texts the prompt shows in full, quoted by a recall included."""
+        shown = IdSet(s.segment_id for s in self.working.shown() if s.form in {FULL, LABELLED})
         for ids in self.quoted.values():
             shown.update(ids)
         if self.system_id >= 0:

@@ -13,10 +13,10 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from ctxmem import tokens
-from ctxmem.collector.working import FULL, SHORT, Shown
+from ctxmem.collector.working import FULL, LABELLED, SHORT, Shown
 from ctxmem.ledger import stubs
 from ctxmem.prompt.state import State
-from ctxmem.providers import Renderer, Unit, wire_id
+from ctxmem.providers import Renderer, Unit, labelled_text, wire_id
 from ctxmem.segment import FORGOTTEN_TEXT, Call, Record
 
 LEDGER, CLOSED = -1, -2  # in place of a segment id
@@ -209,6 +209,7 @@ class View:
             ids=wires if record.calls else None,
             call_id=wires.get(index),
             text=stub_text(shown, record, has_memory_read=state.has_memory_read),
+            images=_label(shown.segment_id) if shown.form == LABELLED else None,
             thinking=shown.segment_id not in state.stripped,
             call_name=call_name,
             as_text=record.call_id is not None and index < 0,
@@ -216,14 +217,20 @@ class View:
 
 
 def stub_text(shown: Shown, record: Record, *, has_memory_read: bool) -> str | None:
-    """Return what stands in place of a segment's content, None where it is shown in full."""
-    if shown.form == FULL:
+    """Return what stands in place of a segment's content, None where its text is shown in full."""
+    if shown.form in {FULL, LABELLED}:
         return None
     if shown.form == SHORT:
+        text = labelled_text(record, _label(shown.segment_id))
         return stubs.shortened(
-            shown.segment_id, record.text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read
+            shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read
         )
     return stubs.stub(shown.segment_id, record.tokens, has_memory_read=has_memory_read)
+
+
+def _label(segment_id: int) -> str:
+    """Return what the label of an image says besides its size: where it is from."""
+    return f"#{segment_id}"
 
 
 def _by_group(shown: Iterable[Shown]) -> Iterator[tuple[int, list[Shown]]]:

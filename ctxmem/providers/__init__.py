@@ -10,7 +10,7 @@ from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
 from ctxmem.providers.shape import Claim, Shape
-from ctxmem.providers.wire import Renderer, images_of, parse, result_message
+from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message
 
 PROVIDERS = tuple(sorted(SHAPES))
 
@@ -30,6 +30,7 @@ __all__ = [
     "images_of",
     "is_wire_id",
     "kwargs",
+    "labelled_text",
     "parse",
     "rendered_tokens",
     "result_message",

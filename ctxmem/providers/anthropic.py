@@ -240,6 +240,7 @@ def _draft(kind: str, role: str, message: Json, blocks: Sequence[Json]) -> Draft
         is_error=bool(result.get("is_error")),
         tokens=tally.tokens + margin,
         exact=tally.exact,
+        image_tokens=tally.image_tokens,
     )
 
 

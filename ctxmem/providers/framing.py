@@ -17,6 +17,7 @@ ERROR_TOKENS = 3
 UNREAD_TOKENS = 16  # what `texts.unread_text` adds to name and arguments
 
 IMAGES_HEADING = "[images of the result above]"  # where results hold text only
+LABEL_TOKENS = 32  # of `[image 1024x768, #12]` and its join, at most
 IMAGES_TOKENS = 24  # of the user's message that then carries them, labels included
 SYSTEM_HEADING = "[system message]\n"  # of a system message that is sent as a user's
 SYSTEM_TOKENS = 6

@@ -225,6 +225,7 @@ def _draft(kind: str, message: Json, usage: Json | None = None) -> Draft:
         call_id=call_id,
         tokens=tally.tokens + margin,
         exact=tally.exact,
+        image_tokens=tally.image_tokens,
         usage=usage,
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ctxmem.models import Model
-from ctxmem.providers.framing import BLOCK_TOKENS, CALL_TOKENS
+from ctxmem.providers.framing import BLOCK_TOKENS, CALL_TOKENS, LABEL_TOKENS
 from ctxmem.providers.plain import Json, dumps
 from ctxmem.segment import Call
 from ctxmem.tokens import count
@@ -65,6 +65,7 @@ class Draft:
     `message` is the dict as it came, plain JSON; where a message made several drafts, each holds its share in the same
     shape. `text` is what is searched: the content, then a line `name arguments` for each call. `tokens` counts all that
     is sent, framing and calls included; `exact` is False where a part of it is a documented maximum or a guess.
+    `image_tokens` is how many of them go where a label stands in the place of each image.
     `usage` is what a whole reply reported, as a plain dict, else None.
     """
 
@@ -78,6 +79,7 @@ class Draft:
     is_error: bool = False
     tokens: int = 0
     exact: bool = True
+    image_tokens: int = 0
     usage: Json | None = None
 
 
@@ -169,6 +171,7 @@ class Tally:
 
     tokens: int = 0
     exact: bool = True
+    image_tokens: int = 0  # of `tokens`, what labels in the place of the images would save
 
     def text(self, text: str) -> None:
         """Count a text."""
@@ -177,6 +180,7 @@ class Tally:
     def image(self, image: Image) -> None:
         """Count an image by its formula."""
         self.tokens += image.tokens
+        self.image_tokens += image.tokens - LABEL_TOKENS
         self.exact = self.exact and image.exact
 
     def block(self, block: Json) -> None:

@@ -68,6 +68,9 @@ class OpenAI(Shape):
                 wire = {"role": "tool", "tool_call_id": message["name"], "content": wire["content"]}
             if variant.call_id is not None:
                 wire["tool_call_id"] = variant.call_id
+            parts = _content(message)
+            if any(isinstance(part, Image) for part in parts):  # the API takes none in a result; see `spare`
+                wire["content"] = join_text(labelled(parts))
             return (wire,)
         return (_own_assistant(message, wire, variant),) if kind == "assistant" else (wire,)
 
@@ -156,6 +159,7 @@ def _draft(message: Json) -> Draft:
         call_id=call_id,
         tokens=tally.tokens + _margin(parts, raw_calls, call_id),
         exact=tally.exact,
+        image_tokens=tally.image_tokens,
     )
 
 

@@ -85,6 +85,7 @@ class Responses(Shape):
                 call_id=message.get("call_id") if is_result else None,
                 tokens=tally.tokens + margin,
                 exact=tally.exact,
+                image_tokens=tally.image_tokens,
                 usage=usage,
             )
         ]

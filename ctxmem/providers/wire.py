@@ -13,9 +13,9 @@ from ctxmem.errors import BadMessage
 from ctxmem.models import Model
 from ctxmem.providers import registry
 from ctxmem.providers.framing import NO_RESULT
-from ctxmem.providers.neutral import KINDS, Draft, Part, Said, Text, Unit, Variant, Wire
+from ctxmem.providers.neutral import KINDS, Draft, Image, Part, Said, Text, Unit, Variant, Wire
 from ctxmem.providers.plain import Json, plain, sendable
-from ctxmem.providers.texts import labelled
+from ctxmem.providers.texts import join_text, labelled
 from ctxmem.segment import Call, Facts, Record
 
 _ORPHAN = "[result of call {}, which is not in this conversation]"
@@ -49,6 +49,11 @@ def _content(record: Record) -> list[Part]:
     if record.message is None:
         return []
     return registry.named(record.shape or registry.DEFAULT).content(record.message)
+
+
+def labelled_text(record: Record, suffix: str) -> str:
+    """Return the text of a stored segment with `[image 1024x768, <suffix>]` in the place of each image."""
+    return join_text(labelled(_content(record), suffix)) if record.facts.image_tokens else record.text
 
 
 def images_of(record: Record) -> list[Part]:
@@ -112,6 +117,8 @@ class Renderer:
             variant = Variant(ids or {}, call_id, reasoning=thinking)
             parts = self._shape.own(kind, record.message, variant)
             spare = self._shape.spare(kind, self._shape.content(record.message))
+            if kind == "tool" and any(isinstance(part, Image) for part in self._shape.content(parts[0])):
+                spare = ()  # the result holds its images itself
             return self._unit(kind, parts, spare, record.tokens if thinking else 0)
         calls = [Call((ids or {}).get(i, call.id), call.name, call.arguments) for i, call in enumerate(record.calls)]
         result_id = call_id or record.call_id or ""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, marks, plan
-from ctxmem.collector.sweep import cheapest, sweep
+from ctxmem.collector.sweep import Step, cheapest, sweep
 from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
@@ -52,7 +52,7 @@ def test_results_are_cut_before_calls_are_dropped():
 
     assert made.stubbed
     assert not made.dropped
-    assert all(form == STUB for form, _, _ in made.forms.values())
+    assert all(form.code == STUB for form in made.forms.values())
 
 
 def test_superseded_results_go_first():
@@ -84,7 +84,7 @@ def test_references_in_a_cycle_end():
 def test_an_oversized_root_is_shortened_not_refused():
     made = planned(built([100, 100, 50_000]))
 
-    assert made.forms[21][0] == SHORT
+    assert made.forms[21].code == SHORT
     assert int(made.tokens_after.sum()) <= 10_000
 
 
@@ -182,11 +182,11 @@ def test_many_steps_are_bucketed_and_free_just_enough():
     n = 50_000
     values, tokens = rng.integers(-(1 << 20), 1 << 20, n), rng.integers(1, 100, n)
     values[:100] += 1 << 40
-    swept = sweep(values, np.zeros(n, int), values, tokens, np.zeros(n, bool), int(tokens.sum()) // 2)
+    is_dropped = sweep([Step(values, tokens)], np.zeros(n, bool), int(tokens.sum()) // 2) == 0
 
-    freed = int(tokens[swept.is_dropped].sum())
+    freed = int(tokens[is_dropped].sum())
     assert int(tokens.sum()) // 2 <= freed < int(tokens.sum()) // 2 + 100
-    assert values[swept.is_dropped].max() <= values[~swept.is_dropped].min()
+    assert values[is_dropped].max() <= values[~is_dropped].min()
 
 
 @given(st.integers(100, 1_000_000), st.floats(0, 5_000), st.floats(0.01, 1), st.floats(0.01, 2))

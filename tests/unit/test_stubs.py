@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.ledger.stubs import image_stub, shortened, stub
+from ctxmem.ledger.stubs import shortened, stub
 
 
 def words(text: str) -> int:
@@ -15,7 +15,6 @@ def words(text: str) -> int:
 def test_a_stub_names_id_size_and_the_way_back():
     assert stub(12, 4312, has_memory_read=True) == "[#12 result cut: 4,312 tokens; memory_read(12) shows it]"
     assert "memory_read" not in stub(12, 4312, has_memory_read=False)
-    assert image_stub(12, "image 1024x768") == "[image 1024x768, #12]"
 
 
 @given(st.text(max_size=3_000), st.integers(12, 400))

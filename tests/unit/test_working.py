@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
+from ctxmem.collector.working import SHORT, STUB, FileUse, Form, Item, WorkingSet
 
 
 def call(working: WorkingSet, group: int, *, files=(), tokens=100, digest=None, error=False) -> int:
@@ -138,7 +138,7 @@ def test_sums_hold_and_nothing_but_the_packed_form_is_needed(actions):
             working.rewind(ids[n % len(ids)])
         elif ids:
             group = ids[n % len(ids)]
-            forms = dict.fromkeys(working.segments_of(group)[1:], (STUB if n % 2 else SHORT, n, 9))
+            forms = dict.fromkeys(working.segments_of(group)[1:], Form(STUB if n % 2 else SHORT, n, 9))
             working.apply([], forms)
         assert sums_hold(working)
     twin, again = working.copy(), WorkingSet.unpack(working.pack())

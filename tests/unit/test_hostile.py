@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ctxmem
-from ctxmem.search import terms
+from ctxmem.search import query, relevance, search, terms
 from ctxmem.search.query import READ_CHARS, Phrase, parse
 
 _spec = importlib.util.spec_from_file_location("hostile", Path(__file__).parents[2] / "perf" / "bench_hostile.py")
@@ -57,6 +57,35 @@ def test_every_hostile_query_answers_or_is_refused_by_a_typed_error(memory):
     assert {name for name, outcome in outcomes.items() if outcome == "BadQuery"} == REFUSED
     assert {name for name, outcome in outcomes.items() if outcome == "BadInput"} == BAD_FILTERS
     assert all(outcome.endswith(" hits") for name, outcome in outcomes.items() if name not in REFUSED | BAD_FILTERS)
+
+
+def test_the_work_of_a_hostile_query_is_bounded_by_count(memory, monkeypatch):
+    """Counted: terms looked up in each part, and texts read to verify phrases."""
+    looked_up, texts_read = [0], [0]
+    prepare, begin = search._prepare, search._Question.__init__
+
+    def prepared(scopes, query):
+        wanted = prepare(scopes, query)
+        looked_up.append(max(len(scope.postings) for scope in scopes))
+        return wanted
+
+    def begun(question, scopes, query, read_texts):
+        def counting(ids):
+            texts_read[-1] += len(ids)
+            return read_texts(ids)
+
+        begin(question, scopes, query, counting)
+
+    monkeypatch.setattr(search, "_prepare", prepared)
+    monkeypatch.setattr(search._Question, "__init__", begun)
+    for asked in QUERIES.values():
+        texts_read.append(0)
+        bench.ask(memory, *asked)
+
+    pool = relevance.POOL * (2 * relevance.REACH + 1)  # with the neighbours, which are verified too
+    assert len(looked_up) > 30
+    assert max(looked_up) <= query.MAX_TERMS + query.MAX_CLAUSES + query.MAX_PREFIXES * query.PREFIX_EXPANSIONS
+    assert 0 < max(texts_read) <= search.VERIFIED + pool
 
 
 def test_a_word_among_rubbish_is_found(memory):

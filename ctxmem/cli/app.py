@@ -5,6 +5,7 @@ A standard stream that is closed is as one that leads to /dev/null.
 """
 
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
@@ -55,6 +56,7 @@ def _group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: what the `ctxmem` script calls."""
     _fill_closed_streams()
+    _print_any_text()
     code = _run(sys.argv[1:] if arguments is None else arguments)
     trouble = _flush(sys.stdout)
     if trouble is not None and code == 0 and not isinstance(trouble, BrokenPipeError):
@@ -107,6 +109,13 @@ def _fill_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+
+
+def _print_any_text() -> None:
+    """Have what a stream's encoding lacks replaced: the sentence with it is worth more than a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _flush(stream: TextIO) -> OSError | None:

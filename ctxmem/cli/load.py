@@ -9,7 +9,7 @@ import click
 
 import ctxmem
 from ctxmem.cli import output, shared
-from ctxmem.errors import WindowOverflow
+from ctxmem.errors import BadInput, WindowOverflow
 from ctxmem.transcripts import FORMATS, Conversation, conversations, detect, items
 
 # Messages between two barriers: bounds what is held in memory, costs one flush.
@@ -57,7 +57,7 @@ def import_command(
         raise click.Abort("Interrupted: what was imported is kept, the same command goes on from there.") from exc
     if passed_over:
         more = f" and {len(passed_over) - _NAMED} more" if len(passed_over) > _NAMED else ""
-        click.echo(f"Passed over: {', '.join(passed_over[:_NAMED])}{more}.", err=True)
+        click.echo(output.harmless(f"Passed over: {', '.join(passed_over[:_NAMED])}{more}."), err=True)
     if is_json:
         output.print_json(done)
         return
@@ -128,8 +128,9 @@ class _Load:
                 self._progress(self.count + self.known + len(ids))
                 if number % _FLUSH_EVERY == _FLUSH_EVERY - 1:
                     self._memory.flush()
-            # The first prompt, now: `show` has something to show, and the session resumes from it.
-            with contextlib.suppress(WindowOverflow):
+            # The first prompt, now: `show` has something to show, and the session resumes from it. There is none where
+            # nothing is to be sent yet, or where the messages do not fit.
+            with contextlib.suppress(WindowOverflow, BadInput):
                 context.assemble()
         self._tally(ids)
 

@@ -1,14 +1,18 @@
 """What every command prints with: tables for people, JSON for programs, progress on a terminal and nothing in a pipe.
 
 Results go to stdout, progress and errors to stderr, so that a pipe gets results alone.
+I1. What is stored cannot command the terminal: control characters are shown as U+FFFD; JSON has them as they are.
+I2. Any stored text can be printed, whatever the encoding of stdout: what that lacks is replaced, in JSON escaped.
 """
 
+import codecs
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +21,9 @@ from rich.table import Table
 
 _REFRESH_S = 0.1
 _PIPE_WIDTH = 160
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+# Of C0 and C1, directions of writing, and halves of characters.
+_CONTROLS = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def console() -> Console:
@@ -36,7 +43,14 @@ class _Console(Console):
 
 def print_json(value: Any) -> None:
     """Print a value for programs, one document."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_as_json)
+    if not (text.isascii() or (_is_utf8(sys.stdout) and not _SURROGATES.search(text))):
+        text = json.dumps(value, indent=2, default=_as_json)
+    sys.stdout.write(text + "\n")
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return codecs.lookup(stream.encoding or "utf-8").name == "utf-8"
 
 
 def _as_json(value: Any) -> Any:
@@ -49,18 +63,27 @@ def _as_json(value: Any) -> Any:
 
 
 def say(text: str) -> None:
-    """Print one line of plain text; brackets are not markup."""
-    console().print(escape(text), soft_wrap=True)
+    """Print plain text; brackets are not markup."""
+    console().print(escape(harmless(text)), soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    r"""Return the text without what a terminal would obey, or could not show: controls but for line ends and tabs.
+
+    >>> harmless("a\x1b[31mb\tc\n") == "a\ufffd[31mb\tc\n"
+    True
+    """
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[int] = ()) -> None:
     """Print a table; the columns in `numbers` stand to the right."""
-    grid = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    grid = Table(title=harmless(title) or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         is_number = position in numbers
         grid.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(str(cell)) for cell in row))
+        grid.add_row(*(escape(harmless(str(cell))) for cell in row))
     console().print(grid)
 
 

@@ -1,5 +1,6 @@
 """Options that several commands take, and how a command opens a store that is there already."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any, TypeVar
 import click
 
 import ctxmem
+from ctxmem import inputs
 from ctxmem.errors import BadInput
 from ctxmem.log import Log
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 DEFAULT_STORE = "agent.ctxmem"
+_WHOLE = re.compile("-?[0-9]{1,18}")  # fits 64 bits
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON for programs instead of tables.")
 
@@ -76,6 +79,8 @@ def facet(_context: click.Context, _parameter: click.Parameter, values: tuple[st
         name, is_pair, text = given.partition("=")
         if not is_pair or not name or not text:
             raise click.BadParameter(f"{given!r} is no facet: give NAME=VALUE.")
+        if name in inputs.RESERVED:
+            raise click.BadParameter(f"{name!r} is a keyword and no facet: see --help for an option of that name.")
         add_facet(found, name, _value(text))
     return found
 
@@ -83,7 +88,7 @@ def facet(_context: click.Context, _parameter: click.Parameter, values: tuple[st
 def _value(text: str) -> str | int:
     if len(text) > 1 and text[0] == text[-1] == '"':
         return text[1:-1]
-    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() and len(text) < 19 else text
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def add_facet(facets: dict[str, Any], name: str, value: str | int) -> None:
@@ -96,5 +101,8 @@ def add_facet(facets: dict[str, Any], name: str, value: str | int) -> None:
 
 
 def shown_time(at: float) -> str:
-    """Show a time for people: local, to the second."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Show a time for people: local, to the second; in seconds where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:.0f} s"

@@ -1,5 +1,6 @@
 """What the command line did wrong: tracebacks for closed streams, waits for a pipe, an interrupt, bytes that are no UTF-8."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ctxmem
+from ctxmem.cli import shared
 from ctxmem.cli.app import COMMANDS, main
 from tests.waiting import WATCHDOG_S, eventually
 
@@ -204,3 +206,63 @@ def loaded(store):
             return memory.stats()["segments"]
     except ctxmem.StoreError:
         return 0
+
+
+# --- what is stored, and what a terminal makes of it -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def odd_store(tmp_path_factory):
+    """A store with lone surrogates, control characters, names in several scripts and times of no calendar."""
+    path = tmp_path_factory.mktemp("odd") / "store"
+    with ctxmem.open(path, options=ctxmem.Options(durability="unsafe")) as memory:
+        memory.add("harbour \ud800 café 東京 \x1b[31mred\r\n\0 end", file="a\u202eb.py", session="café")
+        memory.add("harbour of old", at=-9.9e10)
+        memory.add("harbour to come", at=9.9e10)
+        with memory.context("talk\x1b[31m", model="gpt-4.1") as context:
+            context.append({"role": "user", "content": "harbour \ud83d café \x1b]0;title\x07"})
+            context.assemble()
+    return path
+
+
+ODD = [["search"], ["search", "harbour"], ["search", "--full"], ["show"], ["show", "talk\x1b[31m"], ["explain", "0"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("words", ODD, ids=" ".join)
+def test_whatever_is_stored_can_be_shown_and_commands_no_terminal(monkeypatch, odd_store, words, encoding):
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    for extra in ([], ["--json"]):
+        out.seek(0)
+        out.truncate()
+        with pytest.raises(SystemExit) as raised:
+            main([*words, *extra, "--store", str(odd_store)])
+        assert raised.value.code == 0
+        printed = out.buffer.getvalue()
+        if extra:
+            json.loads(printed)
+        assert not set(printed.decode(encoding)) & set("\0\x07\x1b\u202e")
+
+
+@pytest.mark.parametrize("given", ["limit=5", "text=x", "key=x", "kind=x", "session=x"])
+@pytest.mark.parametrize("name", ["search", "import"])
+def test_a_keyword_is_refused_as_a_facet(call, arguments, name, given):
+    assert call(*arguments[name], "--facet", given)[0] == 2
+
+
+def test_a_facet_of_dashes_is_text():
+    assert shared.facet(None, None, ("a=--5", "b=-5", "c=-", "d=\u00b2")) == {
+        "a": "--5",
+        "b": -5,
+        "c": "-",
+        "d": "\u00b2",
+    }
+
+
+@pytest.mark.parametrize("messages", [[], [{"role": "system", "content": "Be brief."}]])
+def test_a_conversation_with_nothing_to_send_is_imported(call, tmp_path, messages):
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"messages": messages}))
+
+    assert call("import", path, "--store", tmp_path / "s") == (0, "")

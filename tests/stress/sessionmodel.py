@@ -3,6 +3,7 @@
 It knows nothing of tokens: what a collection drops is taken from its answer, and so is which id a message got.
 """
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from tests.stress.linear import Call
@@ -14,8 +15,8 @@ FORGOTTEN = "[forgotten]"
 class Standing(NamedTuple):
     """One session between two calls."""
 
-    handle: int | None = None  # which Context object is open; None where the session is closed
-    used: frozenset[int] = frozenset()  # the handles that were open once
+    handle: Hashable = None  # which Context object is open; None where the session is closed
+    used: frozenset[Hashable] = frozenset()  # the handles that were open once
     last: int = -1  # the newest id
     own: frozenset[int] = frozenset()  # ids appended to this session
     shown: frozenset[tuple[int, int]] = frozenset()  # (group, id) of what a prompt shows

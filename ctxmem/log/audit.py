@@ -4,6 +4,7 @@ It reports and repairs nothing.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ctxmem import codec
 from ctxmem.codec import Codec
@@ -11,7 +12,7 @@ from ctxmem.errors import CtxMemError
 from ctxmem.log.hot import Hot
 from ctxmem.segment import Problem
 from ctxmem.store import TABLES, Snapshot, Store
-from ctxmem.tables import frames, marks, names, slots
+from ctxmem.tables import frames, marks, names, slots, turns
 from ctxmem.tables.dictionaries import current_dictionary, dictionaries
 
 _RESTORE = "restore the store from a backup"
@@ -29,11 +30,22 @@ def check(store: Store, coder: Codec, hot: Hot) -> list[Problem]:
         ]
         if unsound:  # reading on would stop at the first of them
             return found + unsound
+        found += list(_order(snapshot))
+        found += [Problem(f"session {number}", what, _RESTORE) for number, what in turns.check(snapshot)]
         found += [Problem("claims", what, _REPORT) for what in slots.check(snapshot)]
         found += [Problem("sessions", what, _REPORT) for what in names.check(snapshot)]
         found += list(_records(snapshot, coder))
         found += list(_references(snapshot))
     return found
+
+
+def _order(snapshot: Snapshot) -> Iterator[Problem]:
+    """Yield the tables whose keys do not rise: a page is not where it belongs, and looking a key up may miss it."""
+    for table in TABLES:
+        for before, key in pairwise(snapshot.keys(table)):
+            if key <= before:
+                yield Problem(f"table {table}, key {key.hex()}", "it stands out of order", _RESTORE)
+                break
 
 
 def _records(snapshot: Snapshot, coder: Codec) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ I1. A turn's row, its epoch's state and the log give its prompt to the byte.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -168,3 +168,44 @@ def collections(snapshot: Snapshot, session: int, newest_first_below: int) -> li
         "journal", _TWO.pack(session, 0), _TWO.pack(session, newest_first_below), reverse=True, limit=32
     )
     return [(_TWO.unpack(key)[1], _load(unpack_large(value))) for key, value in rows]
+
+
+def check(snapshot: Snapshot) -> Iterator[tuple[int, str]]:
+    """Yield what is missing of what the rows name, each with its session: turns 1 to the last, epochs, plans, tools."""
+    sessions = [_ONE.unpack(key)[0] for key in snapshot.keys("contexts") if len(key) == _ONE.size]
+    for session in sessions:
+        yield from ((session, what) for what in _missing(snapshot, session))
+    for table in ("turns", "epochs", "journal"):
+        lost = {_TWO.unpack(key)[0] for key in snapshot.keys(table)} - set(sessions)
+        yield from ((session, f"table {table} has rows of it, and its context's row is missing") for session in lost)
+
+
+def _missing(snapshot: Snapshot, session: int) -> Iterator[str]:
+    row = context(snapshot, session)
+    if row is None:
+        yield "its context's row is not found where it stands"
+        return
+    found = {number: turn(snapshot, session, number) for number in range(1, row.turn + 1)}
+    kept = [one for one in found.values() if one is not None]
+    wrong = {number for number, one in found.items() if one is None or one.turn != number}
+    wanted = {one.epoch for one in kept} | ({row.epoch} if row.turn else set())
+    epochs = {number for number in wanted if snapshot.get("epochs", _TWO.pack(session, number)) is None}
+    made = {one.collection for one in kept if one.collection >= 0} | set(range(row.collections))
+    plans = {number for number in made if snapshot.get("journal", _TWO.pack(session, number)) is None}
+    for what, numbers in (("turn", wrong), ("epoch", epochs), ("collection", plans)):
+        yield from (f"the row of {what} {one} is missing" for one in _spans(numbers))
+    for digest in sorted({one.tools for one in kept if one.tools}):
+        if snapshot.get("contexts", _ONE.pack(session) + b"t" + digest) is None:
+            yield f"the tools {digest.hex()} are missing"
+
+
+def _spans(numbers: set[int]) -> Iterator[str]:
+    """Name numbers, those that follow each other together.
+
+    >>> list(_spans({1, 2, 3, 7}))
+    ['1 to 3', '7']
+    """
+    firsts = sorted(number for number in numbers if number - 1 not in numbers)
+    lasts = sorted(number for number in numbers if number + 1 not in numbers)
+    for first, last in zip(firsts, lasts, strict=True):
+        yield str(first) if first == last else f"{first} to {last}"

@@ -3,11 +3,13 @@
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 
 import pytest
 
+import ctxmem
 from ctxmem.errors import CtxMemError, StoreDamaged
 from ctxmem.log import Log
 from ctxmem.options import Options
@@ -112,7 +114,8 @@ def test_a_flipped_bit_gives_no_wrong_text(path):
     """Bits of leaf pages, where values are: a process of its own reads them, since LMDB trusts its trees."""
     raw = data(path).read_bytes()
     rng = random.Random(7)
-    at = [i for i in range(2 * PAGE, len(raw)) if raw[i : i + 5] == b"text "]
+    pages = set(leaves(path, "log"))  # others hold what was there before
+    at = [i for i in range(2 * PAGE, len(raw)) if raw[i : i + 5] == b"text " and i // PAGE in pages]
     outcomes = []
     for _ in range(12):
         changed = bytearray(raw)
@@ -125,3 +128,92 @@ def test_a_flipped_bit_gives_no_wrong_text(path):
 
     assert not [outcome for outcome in outcomes if not outcome.endswith("wrong 0")]
     assert [outcome for outcome in outcomes if not outcome.startswith("problems 0")]
+
+
+def leaves(path, table):
+    """The leaf pages of a table, in the order of their keys."""
+    raw = data(path).read_bytes()
+
+    def nodes(page):
+        at, (flags, lower) = page * PAGE, struct.unpack_from("<HH", raw, page * PAGE + 10)
+        for place in range(at + 16, at + lower, 2):
+            yield flags & 1, at + struct.unpack_from("<H", raw, place)[0]
+
+    def below(page):
+        found = []
+        for is_branch, node in nodes(page):
+            if is_branch:
+                found += below(int.from_bytes(raw[node : node + 6], "little"))
+        return found or [page]
+
+    for leaf in below(newest_roots(path)[1]):
+        for _, node in nodes(leaf):
+            key = raw[node + 8 : node + 8 + int.from_bytes(raw[node + 6 : node + 8], "little")]
+            if key == table.encode():
+                return below(int.from_bytes(raw[node + 8 + len(key) + 40 :][:8], "little"))
+    raise LookupError(table)
+
+
+def swap(path, left, right):
+    """Put each of two pages in the other's place, whole but for their numbers."""
+    raw = bytearray(data(path).read_bytes())
+    for page in (left, right):
+        assert int.from_bytes(raw[page * PAGE : page * PAGE + 8], "little") == page
+    a, b = (slice(page * PAGE + 8, (page + 1) * PAGE) for page in (left, right))
+    raw[a], raw[b] = raw[b], raw[a]
+    data(path).write_bytes(raw)
+
+
+@pytest.mark.unchecked
+def test_exchanged_pages_of_turns_are_found(tmp_path):
+    with ctxmem.open(tmp_path / "s", options=Options(durability="unsafe")) as memory:
+        context = memory.context("a", model="gpt-4.1", window=8_000)
+        for n in range(60):
+            context.append({"role": "user", "content": f"question {n} " * 20})
+            context.assemble()
+    pages = leaves(tmp_path / "s", "turns")
+    swap(tmp_path / "s", *pages[1:3])
+
+    with ctxmem.open(tmp_path / "s", readonly=True) as memory:
+        problems = memory.check()
+
+    assert any("out of order" in problem.what for problem in problems)
+    assert any(problem.where == "session 1" and problem.what.startswith("the row of turn") for problem in problems)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("table", ["log", "forward"])
+def test_exchanged_pages_of_any_table_are_found(path, table):
+    swap(path, *leaves(path, table)[1:3])
+
+    log = Log.open(path, readonly=True, index_of=PlainIndex)
+
+    assert any(table in problem.where and "out of order" in problem.what for problem in log.check())
+    log.close()
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [("turns", "turn 3"), ("epochs", "epoch 1"), ("journal", "collection 0"), ("contexts", "context")],
+)
+def test_a_missing_row_is_named(tmp_path, table, what):
+    with ctxmem.open(tmp_path / "s") as memory:
+        context = memory.context("a", model="gpt-4.1", window=8_000)
+        for n in range(40):
+            context.append({"role": "user", "content": f"question {n} " * 20})
+            context.assemble()
+            if n % 10 == 9:
+                context.collect(200)
+        context.assemble()
+        key = {"turns": b"\0\0\0\1\0\0\0\3", "epochs": b"\0\0\0\1\0\0\0\1"}.get(table)
+        with memory._log.snapshot() as snapshot:
+            key = key or next(snapshot.keys(table))
+            assert snapshot.get(table, key) is not None
+        assert memory.check() == []
+        memory._log._store.write(lambda batch: batch.delete(table, key))
+
+        problems = memory.check()
+
+    assert [problem.where for problem in problems][:1] == ["session 1"]
+    assert any(what in problem.what for problem in problems)

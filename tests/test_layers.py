@@ -46,6 +46,7 @@ OWNERS = {
     "zstandard": "codec",
     "tiktoken": "tokens",
     "Stemmer": "search.terms",
+    "sortedcontainers": "search.tail",
     "click": "cli",
     "rich": "cli",
 }

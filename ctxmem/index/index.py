@@ -316,7 +316,7 @@ class Index:
         return None
 
     def _is_due(self, block: int, tail: Tail) -> bool:
-        return tail.n >= self._options.tail_segments or tail.ids[-1] == self._last_id(block)
+        return tail.n >= self._options.tail_segments or tail.last_id == self._last_id(block)
 
     def _last_id(self, block: int) -> int:
         return (block + 1) * self._options.block_segments - 1

@@ -4,17 +4,18 @@ Invariants:
 I1. What a tail answers equals what a run of the same segments would.
 I2. A tail is a cache: everything in it is pending in this process or stands in the `forward` table.
 Thread-safety: none; the index holds its lock.
-Does not know: the store, which of its segments are on disk, forgotten ones.
+Does not know: the store, which of its segments are on disk, forgotten ones. Owns sortedcontainers.
 """
 
 import re
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sortedcontainers import SortedDict
 
 from ctxmem.search import relevance
 from ctxmem.search.columns import Sessions
@@ -38,10 +39,10 @@ class Tail:
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self._ids: list[int] = []
-        self._forwards: dict[int, Forward] = {}
+        self.last_id = first - 1  # the highest id here
+        self._forwards: SortedDict[int, Forward] = SortedDict()  # by id
         self._postings: dict[bytes, list[int]] = {}
-        self._facets: dict[bytes, list[int]] = {}
+        self._facets: dict[bytes, list[int]] = {}  # lists, not sorted containers: see decision 0022
         self._cache: dict[Any, Any] = {}
         self._listed = b""  # every term with a NUL before it, as of the last prefix that was looked for
         self._n_listed = 0
@@ -51,7 +52,7 @@ class Tail:
         self.session_max = 0
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._forwards)
 
     def __contains__(self, segment_id: int) -> bool:
         return segment_id in self._forwards
@@ -59,21 +60,17 @@ class Tail:
     @property
     def n(self) -> int:
         """The number of segments."""
-        return len(self._ids)
+        return len(self._forwards)
 
     @property
     def span(self) -> int:
         """The number of ids from `first` to the last segment here."""
-        return self._ids[-1] + 1 - self.first if self._ids else 0
-
-    @property
-    def ids(self) -> list[int]:
-        """The ids here, ascending."""
-        return self._ids
+        return self.last_id + 1 - self.first
 
     def forward(self, segment_id: int) -> Forward:
         """Return the forward record of a segment that is here."""
-        return self._forwards[segment_id]
+        found: Forward = self._forwards[segment_id]
+        return found
 
     def add(self, segment_id: int, forward: Forward) -> None:
         """Index one segment; ids usually rise, and need not."""
@@ -83,9 +80,8 @@ class Tail:
 
     def _add(self, segment_id: int, forward: Forward, impacts: list[int]) -> None:
         offset = segment_id - self.first
-        in_order = not self._ids or segment_id > self._ids[-1]
-        insert = list.append if in_order else insort
-        insert(self._ids, segment_id)
+        insert = list.append if segment_id > self.last_id else insort
+        self.last_id = max(self.last_id, segment_id)
         self._forwards[segment_id] = forward
         place = offset << 8
         postings = self._postings
@@ -105,7 +101,7 @@ class Tail:
     def after(self, segment_id: int) -> "Tail":
         """Return the tail of what comes after a segment: what is left when the others were sealed."""
         rest = Tail(segment_id + 1)
-        ids = self._ids[bisect_left(self._ids, segment_id + 1) :]
+        ids = list(self._forwards.irange(segment_id + 1))
         forwards = [self._forwards[each] for each in ids]
         counts = np.frombuffer(b"".join([forward.counts for forward in forwards]), np.uint8)
         lengths = np.repeat(
@@ -165,15 +161,16 @@ class Tail:
 
     def present(self) -> OffsetSet | None:
         """Return the offsets that hold a segment, None where all do."""
-        if len(self._ids) == self.span:
-            return None
-        return (np.array(self._ids, np.int64) - self.first).astype(np.uint16)
+        return None if self.n == self.span else self._offsets()
+
+    def _offsets(self) -> Uint16s:
+        return (np.array(list(self._forwards), np.int64) - self.first).astype(np.uint16)
 
     def at(self) -> Array:
         """Return the time of each segment: float64[span], NaN where there is none."""
         if "at" not in self._cache:
             times = np.full(self.span, np.nan)
-            times[np.array(self._ids, np.int64) - self.first] = [self._forwards[i].at for i in self._ids]
+            times[self._offsets()] = [self._forwards[i].at for i in self._forwards]
             self._cache["at"] = times
         found: Array = self._cache["at"]
         return found
@@ -181,8 +178,7 @@ class Tail:
     def sessions(self) -> Sessions:
         """Return the segments grouped by session."""
         if "sessions" not in self._cache:
-            offsets = (np.array(self._ids, np.int64) - self.first).astype(np.uint16)
-            numbers = np.array([self._forwards[i].session for i in self._ids], np.uint32)
-            self._cache["sessions"] = Sessions.build(offsets, numbers, self.span)
+            numbers = np.array([self._forwards[i].session for i in self._forwards], np.uint32)
+            self._cache["sessions"] = Sessions.build(self._offsets(), numbers, self.span)
         found: Sessions = self._cache["sessions"]
         return found

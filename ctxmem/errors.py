@@ -14,6 +14,7 @@
     |  |- StoreBusy                     no writer slot, or another process needs it alone
     |  |- StoreClosed                   used after close
     |  |- StoreForked                   used in a child process that did not open it
+    |  |- StoreGone                     its files were removed while it was open
     |  |- StoreFull                     the disk or the address space is full
     |  |- StoreReadonly                 a write to a store opened for reading
     |  |- NotAStore                     the path holds something else
@@ -128,6 +129,10 @@ class StoreClosed(StoreError):
 
 class StoreForked(StoreError):
     """The store was opened by a parent process; open it again in this one."""
+
+
+class StoreGone(StoreError):
+    """The files were removed under an open store: nothing that is said from then on comes on disk."""
 
 
 class StoreFull(StoreError, OSError):

@@ -152,6 +152,7 @@ class Store(Protocol):
             StoreReadonly: opened for reading.
             StoreBusy: others wrote for a minute.
             StoreFull: no room; nothing was written.
+            StoreGone: what the store is kept in was removed; nothing was written.
             StoreError: an `apply` inside an `apply` of the same thread.
         """
 

@@ -35,12 +35,29 @@ def rewrite(environment: Environment) -> None:
     """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
 
     Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand. The caller is
-    alone, in this process and among processes. A crash leaves the old file or the new one.
+    alone, in this process and among processes. A crash leaves the old file or the new one. How much room the fresh file
+    needs is known when it is written, and a store is often compacted to make room: none is reserved beforehand.
+
+    Raises:
+        StoreFull: no room for the fresh file; it is gone again, and the old one stands.
     """
     path = environment.path
     fresh_path = path / REWRITE
     shutil.rmtree(fresh_path, ignore_errors=True)
     fresh_path.mkdir(mode=0o700)
+    try:
+        _copy_tables(environment, fresh_path)
+        try:
+            environment.close()
+            (fresh_path / preflight.DATA).replace(path / preflight.DATA)
+            preflight.sync_directory(path)
+        finally:
+            environment.reopen()
+    finally:
+        shutil.rmtree(fresh_path, ignore_errors=True)
+
+
+def _copy_tables(environment: Environment, fresh_path: Path) -> None:
     fresh = Environment(fresh_path, TABLES, readonly=False, durability="unsafe", map_bytes=environment.map_bytes)
     try:
         for table in TABLES:
@@ -48,10 +65,3 @@ def rewrite(environment: Environment) -> None:
         fresh.sync()
     finally:
         fresh.close()
-    try:
-        environment.close()
-        (fresh_path / preflight.DATA).replace(path / preflight.DATA)
-        preflight.sync_directory(path)
-    finally:
-        environment.reopen()
-        shutil.rmtree(fresh_path, ignore_errors=True)

@@ -1,12 +1,14 @@
 """File systems that are full or read-only: mounted for the test, which needs the right to mount."""
 
 import os
+import shutil
 import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 
-from ctxmem.errors import NotAStore, StoreFull, StoreReadonly
+from ctxmem.errors import NotAStore, StoreFull, StoreGone, StoreReadonly
 from ctxmem.log import Log
 from ctxmem.segment import Record
 from tests.plainindex import PlainIndex
@@ -75,3 +77,74 @@ def test_a_read_only_file_system_is_named_and_can_be_read(small):
     assert reader.check() == []
     reader.close()
     assert mount("-o", "remount,rw", str(small))
+
+
+FULL = """
+import os, sys
+from ctxmem.errors import StoreFull
+from ctxmem.store.localstore import LocalStore
+path, done = sys.argv[1], []
+store = LocalStore.open(path, durability="unsafe")
+try:
+    for n in range(10_000):
+        store.write(lambda batch: batch.put("log", n.to_bytes(8, "big"), os.urandom(5_000)))
+        done.append(n)
+except StoreFull:
+    print("full")
+try:
+    with store.alone():
+        store.rewrite()
+except StoreFull:
+    print("not rewritten", *sorted(os.listdir(path)))
+with store.snapshot() as snapshot:
+    print(snapshot.count("log") == len(done), [*snapshot.unsound("log")])
+store.close()
+os.unlink(path + "/lock.mdb")
+with open(path + "/../rest", "wb", 0) as rest:
+    try:
+        while True:
+            rest.write(bytes(4096))
+    except OSError:
+        pass
+try:
+    LocalStore.open(path)
+except StoreFull:
+    print("not opened")
+os.unlink(path + "/../rest")
+store = LocalStore.open(path)
+print("opened")
+"""
+
+
+def test_a_full_disk_does_not_end_the_process(small):
+    """LMDB maps its reader table, and a mapped page that finds no room on the disk is a SIGBUS."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(small / "s")], capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "full",
+        "not rewritten ctxmem.store data.mdb lock lock.mdb",
+        "True []",
+        "not opened",
+        "opened",
+    ]
+
+
+def test_a_store_that_was_removed_says_so(tmp_path):
+    log = Log.open(tmp_path / "s", index_of=PlainIndex)
+    segment_id, _ = log.append(noise(1))
+    log.commit()
+    shutil.rmtree(tmp_path / "s")
+    log.append(noise(1))
+
+    for _ in range(2):
+        with pytest.raises(StoreGone, match="removed"):
+            log.commit()
+    assert len(log.get(segment_id).text) == 40_000  # what is mapped can still be read
+    again = Log.open(tmp_path / "s", index_of=PlainIndex)  # a new store, in this process too
+    again.append(noise(1))
+    again.close()
+    with pytest.raises(StoreGone):
+        log.close()

@@ -76,9 +76,9 @@ class Waiter:
         self.thread.start()
 
     def _run(self, name, order):
-        self.lock.take()
+        self.lock.take(id(self))
         order.append(name)
-        self.lock.release()
+        self.lock.release(id(self))
 
     def end(self):
         self.thread.join(WATCHDOG_S)
@@ -87,15 +87,15 @@ class Waiter:
 
 def test_writers_go_in_the_order_in_which_they_came(store, other):
     own = WriteLock(other, store.path)
-    own.take()
+    own.take(1)
     order, waiters = [], []
     for name in range(5):
         waiters.append(Waiter(store, name, order))
         eventually(lambda place=locks.QUEUE + name: other.is_held_elsewhere(place))
-    own.release()
-    own.take()  # who comes again stands behind all who wait
+    own.release(1)
+    own.take(1)  # who comes again stands behind all who wait
     order.append("again")
-    own.release()
+    own.release(1)
     for waiter in waiters:
         waiter.end()
 

@@ -9,8 +9,8 @@ Invariants:
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 from ctxmem.models import Model
 from ctxmem.providers.framing import BLOCK_TOKENS, CALL_TOKENS, LABEL_TOKENS
@@ -30,15 +30,13 @@ KINDS = {
 WIRE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A run of text in a message or a result."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image in a message or a result: base64 data with its media type, or a URL. Sizes are 0 where unknown."""
 
     media_type: str
@@ -83,17 +81,15 @@ class Draft:
     usage: Json | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(NamedTuple):
     """How a segment is to be rendered, where not in full. See `Renderer.unit`."""
 
-    ids: Mapping[int, str] = field(default_factory=dict)
-    call_id: str | None = None
-    reasoning: bool = True
+    ids: Mapping[int, str]
+    call_id: str | None
+    reasoning: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What a shape is to write where it has no message of its own: the neutral form of one segment.
 
     `call_id` and `call_name` are those of the call that a result answers, "" where there is none or none is known.
@@ -123,8 +119,7 @@ class Unit:
     spare: tuple[Json, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """A joined prompt: `messages` for the SDK call, and `system` blocks where the provider takes them apart, else None.
 
     `marks` are the places asked of `join`, as (message index, index in its content), for `kwargs`; `added_tokens`

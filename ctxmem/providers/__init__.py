@@ -1,7 +1,7 @@
 """Provider shapes: parse any message, render for any provider, validate, count, and build the SDK call.
 
-Floors within: plain, framing; neutral; texts, images; shape; what only one provider needs (openai_calls,
-anthropic_blocks, ...); openai, responses, anthropic, gemini; registry; wire, counts, request, rules, tools.
+Floors within: plain, framing; neutral; texts, images, typescript; shape; openai, responses, anthropic, gemini, each
+after what it alone needs (openai_calls, anthropic_blocks, ...); registry; wire, counts, request, rules.
 """
 
 from ctxmem.providers.counts import count_tools, rendered_tokens
@@ -9,15 +9,15 @@ from ctxmem.providers.neutral import Draft, Image, Request, Text, Unit, Violatio
 from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
-from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.shape import Fit, Shape
 from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message
 
 PROVIDERS = tuple(sorted(SHAPES))
 
 __all__ = [
     "PROVIDERS",
-    "Claim",
     "Draft",
+    "Fit",
     "Image",
     "Renderer",
     "Request",

@@ -27,7 +27,7 @@ from ctxmem.providers.anthropic_blocks import (
 from ctxmem.providers.anthropic_marks import marked
 from ctxmem.providers.neutral import Draft, Image, Part, Request, Said, Tally, Text, Unit, Variant, Violation, Wire
 from ctxmem.providers.plain import Json, dumps, number
-from ctxmem.providers.shape import Claim, Shape, is_blocks
+from ctxmem.providers.shape import Fit, Shape, is_blocks
 from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, searched, unread_text
 from ctxmem.tokens import count
 
@@ -51,17 +51,17 @@ class Anthropic(Shape):
     cache_ttl_s = 300.0
     list_headers = frozenset({_BETA})
 
-    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
-        """Claim replies by their stop reason or usage; other messages by a field or a block."""
+    def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
+        """Know replies by their stop reason or usage, other messages by a field or a block."""
         if message.get("type") == "message" and ("stop_reason" in message or isinstance(message.get("usage"), dict)):
-            return Claim.WHOLE
+            return Fit.WHOLE
         if role not in {"user", "assistant"}:
-            return Claim.NONE
+            return Fit.NONE
         if not _FIELDS.isdisjoint(message):
-            return Claim.FIELD
+            return Fit.FIELD
         if types and (types & _BLOCKS or any(kind.endswith(("tool_use", "tool_result")) for kind in types)):
-            return Claim.PART
-        return Claim.SHARED if isinstance(message.get("content"), str | list) else Claim.NONE
+            return Fit.PART
+        return Fit.SHARED if isinstance(message.get("content"), str | list) else Fit.NONE
 
     def parse(self, message: Json) -> list[Draft]:
         """Read one message, or a whole Message reply as a dict: a draft for each result, one for what else it holds."""

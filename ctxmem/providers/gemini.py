@@ -15,7 +15,7 @@ from ctxmem.providers import framing, gemini_rules
 from ctxmem.providers.images import image
 from ctxmem.providers.neutral import Draft, Image, Part, Request, Said, Tally, Text, Unit, Variant, Violation, Wire
 from ctxmem.providers.plain import Json, deep, dumps, number
-from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.shape import Fit, Shape
 from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, searched
 from ctxmem.segment import Call
 from ctxmem.tokens import count
@@ -43,10 +43,10 @@ class Gemini(Shape):
     tool_example = '{"name": ..., "parameters": ...}'
     framing_tokens = framing.PRIMING_TOKENS + framing.FILLERS_TOKENS
 
-    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
-        """Claim what has candidates or parts."""
+    def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
+        """Know replies by their candidates, contents by their parts."""
         del role, types
-        return Claim.WHOLE if "candidates" in message or "parts" in message else Claim.NONE
+        return Fit.WHOLE if "candidates" in message or "parts" in message else Fit.NONE
 
     def parse(self, message: Json) -> list[Draft]:
         """Read one content, or a whole reply as a dict: a draft for each function response, one for the rest."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from ctxmem.errors import BadMessage
 from ctxmem.models import Model
-from ctxmem.providers import framing, openai_calls, openai_rules, openai_tools
+from ctxmem.providers import framing, openai_calls, openai_rules, typescript
 from ctxmem.providers.images import image
 from ctxmem.providers.neutral import KINDS, Draft, Image, Part, Said, Tally, Text, Variant, Violation
 from ctxmem.providers.openai_calls import RawCall, calls_of, sent_call, wire_call
 from ctxmem.providers.plain import Json, dumps, number
-from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.shape import Fit, Shape
 from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, searched, unread_text
 from ctxmem.tokens import count
 
@@ -37,15 +37,15 @@ class OpenAI(Shape):
     tool_example = '{"type": "function", "function": {"name": ..., "parameters": ...}}'
     output_only = _OUTPUT_ONLY
 
-    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
-        """Claim replies by their choices, results and system messages by their role, others by a field or a part."""
+    def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
+        """Know replies by their choices, results and system messages by their role, others by a field or a part."""
         if "choices" in message:
-            return Claim.WHOLE
+            return Fit.WHOLE
         if role in {"user", "assistant"}:
             if not _FIELDS.isdisjoint(message):
-                return Claim.FIELD
-            return Claim.SHARED if _PARTS.isdisjoint(types) else Claim.PART
-        return Claim.RESULT if KINDS.get(role) == "tool" else Claim.FIELD if role in KINDS else Claim.NONE
+                return Fit.FIELD
+            return Fit.SHARED if _PARTS.isdisjoint(types) else Fit.PART
+        return Fit.RESULT if KINDS.get(role) == "tool" else Fit.FIELD if role in KINDS else Fit.NONE
 
     def parse(self, message: Json) -> list[Draft]:
         """Read one chat message, or a whole ChatCompletion as a dict, into a draft."""
@@ -108,7 +108,7 @@ class OpenAI(Shape):
 
     def count_tools(self, schemas: Sequence[Json]) -> int:
         """Count tool schemas as TypeScript."""
-        return openai_tools.count_tools(schemas)
+        return typescript.count_tools(schemas)
 
     def input_tokens(self, usage: Mapping[str, Any]) -> int | None:
         """Read `prompt_tokens`."""

@@ -3,9 +3,9 @@
 from ctxmem.errors import BadInput, BadMessage
 from ctxmem.providers import anthropic, gemini, openai, responses
 from ctxmem.providers.plain import Json
-from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.shape import Fit, Shape
 
-# Where two claim a message as surely, the earlier row has it.
+# Where a message fits two as surely, the earlier row has it.
 _ROWS: tuple[Shape, ...] = (openai.SHAPE, gemini.SHAPE, responses.SHAPE, anthropic.SHAPE)
 SHAPES: dict[str, Shape] = {shape.name: shape for shape in _ROWS}
 DEFAULT = _ROWS[0].name  # for a message of which nothing else is known
@@ -23,8 +23,8 @@ def named(provider: str) -> Shape:
     return shape
 
 
-def claimant(message: Json, prefer: str) -> Shape:
-    """Return the shape that explains a message most surely; `prefer` has what several explain as well.
+def best_fit(message: Json, prefer: str) -> Shape:
+    """Return the shape that a message fits most surely; `prefer` has what fits several.
 
     Raises:
         BadMessage: none does.
@@ -34,11 +34,11 @@ def claimant(message: Json, prefer: str) -> Shape:
     content = message.get("content")
     parts = content if isinstance(content, list) else ()
     types = {kind for part in parts if isinstance(part, dict) and isinstance(kind := part.get("type"), str)}
-    surest, found = Claim.NONE, None
+    best, found = Fit.NONE, None
     for shape in SHAPES.values():
-        claim = shape.claim(message, role, types)
-        if claim > surest or (claim == surest == Claim.SHARED and shape.name == prefer):
-            surest, found = claim, shape
+        fit = shape.fit(message, role, types)
+        if fit > best or (fit == best == Fit.SHARED and shape.name == prefer):
+            best, found = fit, shape
     if found is None:
         shown = "missing" if given is None else repr(role)
         raise BadMessage(f"message.role: {shown}; pass system, developer, user, assistant or tool")

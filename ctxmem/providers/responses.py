@@ -10,12 +10,12 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ctxmem.errors import BadMessage
-from ctxmem.providers import framing, openai_tools, responses_rules
+from ctxmem.providers import framing, responses_rules, typescript
 from ctxmem.providers.images import image
 from ctxmem.providers.neutral import Draft, Image, Part, Said, Tally, Text, Variant, Violation
 from ctxmem.providers.plain import Json, dumps, number, parse_arguments
 from ctxmem.providers.responses_rules import CALLS
-from ctxmem.providers.shape import Claim, Shape
+from ctxmem.providers.shape import Fit, Shape
 from ctxmem.providers.texts import call_line, join_text, kind_of, labelled, loose_text, searched, unread_text
 from ctxmem.segment import Call
 from ctxmem.tokens import count
@@ -37,8 +37,8 @@ class Responses(Shape):
     payload_key = "input"
     tool_example = '{"type": "function", "name": ..., "parameters": ...}'
 
-    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
-        """Claim a Response, and items by their type; else a message by the types of its parts."""
+    def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
+        """Know a Response by its output, items by their type, messages by the types of their parts."""
         del role
         kind = message.get("type")
         if kind == "message":  # with a stop reason or a usage it is a reply of the Messages API
@@ -46,7 +46,7 @@ class Responses(Shape):
         else:
             is_item = isinstance(kind, str) and "role" not in message and _is_item(kind)
         is_response = "output" in message and (kind is None or message.get("object") == "response")
-        return Claim.WHOLE if is_item or is_response else Claim.NONE if _PARTS.isdisjoint(types) else Claim.OWN_PART
+        return Fit.WHOLE if is_item or is_response else Fit.NONE if _PARTS.isdisjoint(types) else Fit.OWN_PART
 
     def parse(self, message: Json) -> list[Draft]:
         """Read one item, or a whole Response as a dict, into a draft."""
@@ -151,7 +151,7 @@ class Responses(Shape):
 
     def count_tools(self, schemas: Sequence[Json]) -> int:
         """Count tool schemas as TypeScript."""
-        return openai_tools.count_tools(schemas)
+        return typescript.count_tools(schemas)
 
     def input_tokens(self, usage: Mapping[str, Any]) -> int | None:
         """Read `input_tokens`, unless the Messages API's fields say that it leaves cached ones out."""

@@ -24,8 +24,8 @@ from ctxmem.tokens import count
 _TOOL_TOKENS = 12  # of a schema beside its JSON; no published figure, on the safe side
 
 
-class Claim(IntEnum):
-    """How surely a shape explains a message. The surest reads it; of two as sure, the earlier row of the table."""
+class Fit(IntEnum):
+    """How surely a message has a shape. The surest shape reads it; of two as sure, the earlier row of the table."""
 
     NONE = 0  # it cannot read it
     SHARED = 1  # a role and a text, as several shapes have it: the preferred one reads it
@@ -72,8 +72,8 @@ class Shape(Protocol):
     # ---- reading
 
     @abstractmethod
-    def claim(self, message: Json, role: str, types: AbstractSet[str]) -> Claim:
-        """Say how surely this shape explains a message.
+    def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
+        """Say how surely a message has this shape.
 
         `role` is the message's, "" where it has none; `types` are those of the parts of its content, empty where that
         is no list. Called for every message of every provider: keep it cheap, and let it raise nothing.
@@ -107,7 +107,7 @@ class Shape(Protocol):
         return ()
 
     def for_model(self, parts: Sequence[Json], model: Model) -> Sequence[Json]:
-        """Fit wire parts to what one model takes. Here: they are as they are."""
+        """Change wire parts to what one model takes. Here: they are as they are."""
         del model
         return parts
 

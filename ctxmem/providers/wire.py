@@ -41,7 +41,7 @@ def parse(message: Any, *, prefer: str = registry.DEFAULT) -> list[Draft]:
     if hasattr(message, "model_dump"):
         unsent = frozenset[str]().union(*(shape.output_only for shape in registry.SHAPES.values()))
         whole = {key: value for key, value in whole.items() if key not in unsent}
-    return registry.claimant(whole, prefer).parse(whole)
+    return registry.best_fit(whole, prefer).parse(whole)
 
 
 def _content(record: Record) -> list[Part]:

@@ -14,7 +14,7 @@ from ctxmem.models import lookup
 from ctxmem.providers import Renderer, Request, count_tools, kwargs, rendered_tokens, validate
 from ctxmem.providers.anthropic import BINDING_BETA
 from ctxmem.providers.images import image, image_tokens, size
-from ctxmem.providers.openai_tools import namespace
+from ctxmem.providers.typescript import namespace
 from tests.strategies import conversation, units_of
 
 OPUS = lookup("claude-opus-5-5")

@@ -1,4 +1,4 @@
-"""Tool schemas as OpenAI shows them to its models, and their count: the chat API's and the Responses API's alike."""
+"""Tool schemas as the TypeScript that OpenAI shows its models, and their count: for both of its APIs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

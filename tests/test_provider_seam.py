@@ -1,12 +1,14 @@
 """That a provider is one module and one row: nothing else names a wire shape or reaches into a provider's modules."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ctxmem.providers.registry import SHAPES
+from ctxmem.providers.shape import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 # The provider's own modules: `openai`, and what only it needs beside it, `openai_calls`.
@@ -68,6 +70,23 @@ def test_only_the_table_imports_a_provider_s_modules():
 
 def test_the_exceptions_are_in_use():
     assert {module for module, tree in modules() if foreign_names(module, tree)} == set(OTHER_MEANINGS)
+
+
+def test_the_page_names_every_member_and_what_must_be_written():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Adding a provider\n")[2].partition("\n## ")[0]
+    must, _, may = section.partition("What is inherited")
+    members = {name for name in (*vars(Shape), *Shape.__annotations__) if not name.startswith("_")}
+    written = Shape.__abstractmethods__ | {name for name in Shape.__annotations__ if not hasattr(Shape, name)}
+
+    assert members_in(must) == written
+    assert members_in(may) == members - written
+
+
+def members_in(text: str) -> set[str]:
+    """The names in the first column of a table."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`(\w+)", row)}
 
 
 @pytest.mark.parametrize(

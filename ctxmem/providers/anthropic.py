@@ -7,7 +7,6 @@ a str, so that a message merged with its successor has the earlier one's blocks 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
@@ -69,7 +68,7 @@ class Anthropic(Shape):
             return _drafts(message)
         sent = {"role": message.get("role", "assistant"), "content": message.get("content")}
         usage = message.get("usage")
-        return [replace(draft, usage=usage) if usage else draft for draft in self.parse(sent)]
+        return [draft._replace(usage=usage) if usage else draft for draft in self.parse(sent)]
 
     def content(self, message: Json) -> list[Part]:
         """Read the content of a message; of a result, what it holds."""

@@ -56,8 +56,7 @@ class Image(NamedTuple):
 Part: TypeAlias = Text | Image
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """One segment-to-be, read from a provider's message.
 
     `message` is the dict as it came, plain JSON; where a message made several drafts, each holds its share in the same

@@ -6,7 +6,6 @@ The `developer` role and the legacy role `function` are read; the latter is writ
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
@@ -97,7 +96,7 @@ class OpenAI(Shape):
     def for_model(self, parts: Sequence[Json], model: Model) -> Sequence[Json]:
         """Leave out for OpenAI the fields in which others return reasoning; give DeepSeek one with every call."""
         if model.family == "openai":
-            parts = [_without_reasoning(part) if part["role"] == "assistant" else part for part in parts]
+            parts = [_without_reasoning(part) for part in parts]
         if "deepseek" in model.name.lower():
             return [{"reasoning_content": "", **part} if part.get("tool_calls") else part for part in parts]
         return parts
@@ -173,7 +172,7 @@ def _reply(reply: Json) -> Draft:
         raise BadMessage("message.choices[0].message.role: not assistant; append a reply, or the message itself")
     draft = _draft(message)
     usage = reply.get("usage")
-    return replace(draft, usage=usage) if usage else draft
+    return draft._replace(usage=usage) if usage else draft
 
 
 def _margin(parts: Sequence[Part], raw_calls: Sequence[RawCall], call_id: str | None) -> int:
@@ -288,6 +287,8 @@ def _own_assistant(message: Json, wire: Json, variant: Variant) -> Json:
 
 
 def _without_reasoning(wire: Json) -> Json:
+    if wire["role"] != "assistant" or _REASONING.isdisjoint(wire):
+        return wire
     return {key: value for key, value in wire.items() if key not in _REASONING}
 
 

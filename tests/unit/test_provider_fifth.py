@@ -13,6 +13,7 @@ from ctxmem.context.context import Context
 from ctxmem.models import lookup
 from ctxmem.providers import Draft, Fit, Renderer, Shape, Text, Violation, rendered_tokens, validate
 from ctxmem.providers.neutral import KINDS, Tally
+from ctxmem.providers.plain import dumps
 from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.texts import call_line, join_text, labelled, searched
 from ctxmem.segment import Call
@@ -41,7 +42,7 @@ class Telegraph(Shape):
         if line.get("who") not in KIND:
             raise ctxmem.BadMessage(f"message.who: {line.get('who')!r}; pass one of {', '.join(KIND)}")
         calls = [Call(one["ref"], one["act"], one["with"]) for one in line.get("do", ())]
-        lines = [call_line(call.name, str(call.arguments), is_read=True) for call in calls]
+        lines = [call_line(call.name, dumps(call.arguments), is_read=True) for call in calls]
         return [
             Draft(
                 shape=self.name,
@@ -80,7 +81,7 @@ class Telegraph(Shape):
         for line in parts:
             tally.text(line.get("say", ""))
             for one in line.get("do", ()):
-                tally.call(one["act"], str(one["with"]))
+                tally.call(one["act"], dumps(one["with"]))
         return tally.tokens
 
     def input_tokens(self, usage):

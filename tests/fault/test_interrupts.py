@@ -262,3 +262,49 @@ def test_an_interrupt_at_any_place_loses_nothing(tmp_path, action):
             raise AssertionError(f"after an interrupt of {action} at place {k} of {n}: {interrupter.place}") from exc
     bench.check()
     bench.memory.close()
+
+
+def test_what_an_interrupted_commit_wrote_is_not_written_again(tmp_path):
+    """The interrupt comes when the transaction is on disk and the queue not told; then the segments are sealed."""
+    with ctxmem.open(tmp_path / "s", options=OPTIONS) as memory:
+        ids = [memory.add(f"text {n}", key=f"k{n}").id for n in range(20)]
+        store = memory._log._store
+        write = store.write
+
+        def interrupted(apply):
+            write(apply)
+            raise Interrupt
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "write", interrupted)
+            with pytest.raises(Interrupt):
+                memory.flush()
+        assert memory.stats()["queued_entries"] == 20
+        memory._log._upkeep.finish()
+        assert memory.stats()["sealed_segments"] > 0
+
+        ids.append(memory.add("one more").id)
+        memory.flush()
+
+        assert memory.stats()["queued_entries"] == 0
+        assert memory.stats()["segments"] == len({*ids}) == 21
+        assert memory.add("text 3", key="k3").id == ids[3]
+        assert memory.check() == []
+
+
+def test_a_write_whose_caller_was_interrupted_is_not_made_later(tmp_path, monkeypatch):
+    with ctxmem.open(tmp_path / "s", options=OPTIONS) as memory:
+        committer = memory._log._committer
+        memory.add("starts the thread")
+        made = []
+
+        def interrupted(*_):
+            raise Interrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(committer._condition, "notify", interrupted)
+            with pytest.raises(Interrupt):
+                memory._log.commit_soon(made.append)
+        memory._log.commit_soon(lambda _: None).result()
+
+        assert made == []

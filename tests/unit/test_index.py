@@ -309,3 +309,21 @@ def test_many_threads_search_and_append(rig):
         thread.join()
     assert failures == []
     assert len(rig.find("red")) == 90
+
+
+def test_no_thread_changes_the_parts_while_a_question_reads_texts(rig):
+    """A phrase reads texts in the middle of a search; a tail that grew meanwhile would have answered for two states."""
+    rig.fill(range(3), "red cat {}")
+    seen = []
+
+    def read(ids):
+        other = threading.Thread(target=lambda: seen.append(rig.index._lock.acquire(blocking=False)))
+        other.start()
+        other.join()
+        return [rig.records[i] for i in ids]
+
+    rig.index.read = read
+    rig.find('"red cat"')
+
+    assert seen
+    assert not any(seen)

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -243,8 +242,7 @@ def test_the_dictionary_is_trained_renewed_and_dropped(tmp_path):
         log.append(record(f"{secret} {n} line of a log that says the same again " * 6 + str(n * n)))
     log.commit()
     log._trainer.train()
-    while log.stats()["dictionary"] != 1:  # where the small thread was first, it may be at it still
-        time.sleep(0.01)
+    eventually(lambda: log.stats()["dictionary"] == 1)  # where the small thread was first, it may be at it still
     log.append(record(f"{secret} and one more with the dictionary in use " * 4))
     log.commit()
     assert log.stats()["dictionary"] == 1

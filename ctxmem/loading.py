@@ -18,7 +18,7 @@ from ctxmem.search.analysis import Workers
 from ctxmem.search.forward import Words, speakers_of
 from ctxmem.segment import Record
 
-MANY = 32_768  # half a block: from here on a block of its own is worth what it leaves empty
+MANY = 32_768  # half a block: from this size on, a block for the load alone justifies the ids it leaves unused
 MANY_BYTES = 64 << 20
 _BATCH = 256  # records that a worker gets at once
 _AHEAD = 2  # batches that wait for a worker, or for this thread

@@ -20,7 +20,7 @@ from ctxmem.cli import output, shared
 @click.option("--kind", help="Only this kind: user, assistant, tool, note, chunk, ...")
 @click.option("--since", callback=shared.moment, metavar="TIME", help="Not older: ISO 8601 or seconds since the epoch.")
 @click.option("--until", callback=shared.moment, metavar="TIME", help="Not newer.")
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Show at most so many.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Show at most this many.")
 @click.option("--full", is_flag=True, help="Show whole texts instead of excerpts.")
 @click.option("--explain", is_flag=True, help="Show what each score is the sum of.")
 @shared.as_json

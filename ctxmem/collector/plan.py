@@ -43,12 +43,12 @@ from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
 
 STUB_TOKENS: Final = 44  # of a stub with the framing of its result, at most
-CUT_SHARE: Final = 0.60  # results must be so much of a group to be cut: elided arguments teach a model to elide
+CUT_SHARE: Final = 0.60  # the least share of a group that its results must be: elided arguments teach a model to elide
 SMALL_USER_TOKENS: Final = 500  # a user message up to this is swept last
 SMALL_USER_SHARE: Final = 0.10  # of the budget, while they fit it
 LEAST_SAVING_TOKENS: Final = 30  # a cut that frees less is not worth an edit
 LEAST_LEDGER_SHARE: Final = 0.10  # of the budget, that roots leave to the ledger where they can
-LAST: Final = 1 << 40  # beyond any value: garbage goes before, what is swept last after everything else
+LAST: Final = 1 << 40  # beyond any value: subtracted for what goes first, added for what goes last
 
 
 # What is tried, in order, where the roots alone do not fit: which rules give way, and the least length of a result as a
@@ -112,7 +112,7 @@ def plan(
     `ledger_tokens` is what the ledger takes now: the plan leaves room for its growth.
 
     Raises:
-        WindowOverflow: the roots do not fit, even with oversized results shortened and what can give way gone.
+        WindowOverflow: the roots do not fit, even with oversized results shortened and without those that may give way.
     """
     bound = ledger_bound(budget_tokens, policy.ledger_share, policy.ledger_tokens)
     grown = min(max(bound, ledger_tokens), ledger_tokens + HEADING_TOKENS + room_of_next(bound, ledger_tokens))

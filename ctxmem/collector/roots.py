@@ -71,7 +71,7 @@ def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Po
     users = np.flatnonzero(groups["kind"] == USER)
     if len(users):
         rules[task_row(working)] = TASK
-        rules[users[-1]] = NEWEST_USER  # where it is the task as well, it must not give way
+        rules[users[-1]] = NEWEST_USER  # after the task's rule: a message that is both must not give way
     rules[groups["kind"] == SYSTEM] = SYSTEM_RULE
     rules[groups["pins"] > 0] = PINNED
     return Roots(rules)

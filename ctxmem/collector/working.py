@@ -133,7 +133,7 @@ class WorkingSet:
                 self.segments["superseded_by"][row] = self._segment_rows[segment_id]
             else:
                 left.append((earlier, low, high))
-        if is_alone:  # what shows several files is more than any one of them
+        if is_alone:  # a result that shows several files is not replaced by a later one of one of them
             left.append((segment_id, use.low, use.high))
         self._showing[path] = tuple(left)
 

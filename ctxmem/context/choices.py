@@ -1,4 +1,4 @@
-"""What callers may choose for a context and a turn, made plain before anything happens."""
+"""Validate what callers choose for a context and a turn, before anything happens."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

@@ -4,7 +4,7 @@ Invariants:
 I1. A serial is given out once, before anything is written under it: a run is appended at the end of its tables.
 I2. At most one unpublished run exists; its record in `meta` says which ids it is of. Whoever maintains next sweeps it.
 I3. Publishing is one transaction: new run in, replaced runs out, the change told to other processes.
-I4. Who was taken over finds its own record gone and gives up: nothing is published twice.
+I4. A process whose work was taken over finds its record gone and gives up: nothing is published twice.
 Does not know: what is in a run, when to make one.
 """
 

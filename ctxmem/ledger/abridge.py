@@ -87,8 +87,8 @@ class Line:
 def abridge(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[Line, ...]:
     """Return what of the lines fits the room; names in `seen` stand elsewhere in the ledger already.
 
-    About `room_tokens`, by estimates that need no tokenizer: who has to be sure counts. Never a part of a record: a
-    note is whole, or it is the names of its record, or it is left out. Deterministic.
+    The result takes about `room_tokens`: an estimate, made without a tokenizer; a caller that needs a guarantee counts
+    the tokens. A record is never cut: a note is whole, or the names of its record, or left out. Deterministic.
     """
     if not lines or room_tokens <= 0:
         return ()

@@ -1,7 +1,7 @@
 """The one small thread of an open log: commits what no barrier has fetched, and commits once for many callers.
 
 I1. A record waits for at most about 100 ms, or until 1 MB is queued, whichever comes first.
-I2. Whoever called `soon` gets the outcome of the transaction that held his writes, and of no other.
+I2. A caller of `soon` gets the outcome of the transaction that contained its writes, and of no other.
 I3. Where `soon` raises, a signal handler's exception among them, its writes are not made, or made already.
 I4. It computes nothing for the index: that would pause the caller's Python.
 
@@ -124,7 +124,7 @@ class Committer:
             self._idle()
 
     def _serve(self, waiters: "list[tuple[Write | None, Future[None]]]") -> None:
-        """One commit for all; where it fails, one for each, so that one caller's error is his alone (I2)."""
+        """Commit for all at once; if that fails, for each alone, so that an error affects only its caller (I2)."""
         live = [(write, future) for write, future in waiters if future.set_running_or_notify_cancel()]
         try:
             self._commit([write for write, _ in live if write is not None])

@@ -241,7 +241,7 @@ class Log:
 
     # --- changes ---
 
-    def pin(self, segment_id: int, on: bool) -> None:  # noqa: FBT001 - the seam's
+    def pin(self, segment_id: int, on: bool) -> None:  # noqa: FBT001 - the index calls it so
         """Pin or unpin a segment; on disk when this returns.
 
         Raises:

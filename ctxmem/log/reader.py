@@ -79,7 +79,7 @@ class Reader:
         return list(self.each(segment_ids))
 
     def each(self, segment_ids: Iterable[int]) -> Iterator[Record]:
-        """As `get_many`, one after the other: who lets go of each keeps the garbage collector from waking up."""
+        """Yield what `get_many` returns: dropping each record before the next avoids a garbage collection."""
         self.refresh()
         wanted = list(segment_ids)
         found = self._in_memory(wanted)

@@ -1,4 +1,4 @@
-"""The model's own way back: two fixed tool schemas, and what is wrong with a call to them, said to the model.
+"""The tools by which a model reads back: two fixed schemas, and sentences for the model where a call of them is wrong.
 
 I1. Every result starts with `QUOTED`: stored text is data.
 I2. A bad argument or an unknown id gets a sentence, never an exception: the reader is a model.
@@ -73,7 +73,7 @@ def whole(arguments: Mapping[str, Any], name: str, default: int | None, low: int
     return value
 
 
-_HEADINGS = re.compile(r"\[#(\d{1,15})\]")  # wherever: quoted text holds none, and a caller may have wrapped ours
+_HEADINGS = re.compile(r"\[#(\d{1,15})\]")  # anywhere: quoted text has none, and a caller may wrap ours
 
 
 def sources_of(name: str, arguments: Mapping[str, Any], text: str) -> list[int]:

@@ -38,7 +38,7 @@ class Usage:
         return Usage(input_tokens(found), cached_tokens(found))
 
     def check(self, counted_tokens: int) -> None:
-        """Raise `BadInput` where this cannot be the usage of a prompt of so many o200k tokens."""
+        """Raise `BadInput` where this cannot be the usage of a prompt of that many o200k tokens."""
         if (self.input_tokens or 0) > _MOST_FACTOR * counted_tokens + _MOST_BESIDE:
             raise BadInput(
                 f"usage names {self.input_tokens:,} input tokens for a prompt of about {counted_tokens:,}: "

@@ -205,7 +205,7 @@ class View:
             return self.renderer.text(self._reads.recall_text(record))
         index = record.facts.call_index
         return self.renderer.unit(
-            replace(record, kind="tool") if record.call_id is not None else record,  # a memory tool's, too
+            replace(record, kind="tool") if record.call_id is not None else record,  # of a memory tool it is a recall
             ids=wires if record.calls else None,
             call_id=wires.get(index),
             text=stub_text(shown, record, has_memory_read=state.has_memory_read),

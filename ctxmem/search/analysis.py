@@ -1,4 +1,4 @@
-"""Worker processes that count and analyse texts for a load: the two dear steps, on the other cores.
+"""Worker processes that count and analyse texts for a load: the two expensive steps, on the other cores.
 
 I1. What a worker gives equals what this process would compute: same code, same Python.
 I2. A worker holds no store, and ends with its input: a killed parent leaves none behind.

@@ -119,7 +119,7 @@ def decode_set(value: "bytes | memoryview", span: int) -> OffsetSet:
 
 
 def holds(value: "bytes | memoryview", wanted: Uint16s, span: int) -> npt.NDArray[np.bool_]:
-    """Say of each offset whether a stored set holds it: bits are tested where they lie."""
+    """Say of each offset whether a stored set holds it: bits are tested without decoding the set."""
     if _HEADER.unpack_from(value)[2] != _BITS:
         return contains(decode_set(value, span), wanted)
     if len(wanted) <= _SINGLE:

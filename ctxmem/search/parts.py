@@ -1,4 +1,4 @@
-"""A part is what a search goes through: a run or a tail. Which of its segments may be hits.
+"""A part, which is a run or a tail, and which of its segments may be hits: what a search goes through.
 
 Does not know: scores, the store.
 """
@@ -20,7 +20,7 @@ Uint16s: TypeAlias = npt.NDArray[np.uint16]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
 NONE: Uint16s = np.zeros(0, np.uint16)
-FEW = 512  # so many segments are looked up in a set where it lies
+FEW = 512  # up to this many offsets, a stored set is probed without decoding it
 
 
 class Part(Protocol):
@@ -78,7 +78,7 @@ class Filter:
         return (self.since is None or part.at_max >= self.since) and (self.until is None or part.at_min <= self.until)
 
     def choose(self, part: Part, forgotten: Uint16s, sessions: Sessions | None = None) -> OffsetSet | None:
-        """Return the segments of a part that pass and are not forgotten, None for all; it may name ids without one.
+        """Return the segments of a part that pass and are not forgotten, None for all; empty offsets may pass.
 
         Cost: the most selective condition first, nothing more once nothing is left.
         """
@@ -147,7 +147,7 @@ class Scope:
         return self._chosen
 
     def is_mostly_chosen(self) -> bool:
-        """Say whether facets alone decide and each of them lets a quarter through: then `passing` is asked last."""
+        """Say whether facets alone decide and each admits over a quarter: then filtering last is cheaper."""
         if len(self.forgotten) or not self.conditions.keys or not self.conditions.is_of_keys:
             return False
         return all(4 * self.part.facet_size(key) > self.part.n for key in self.conditions.keys)

@@ -66,7 +66,7 @@ class Posting:
             spread = np.zeros(_SPAN_MOST, np.uint8)
             spread[offsets] = self.impacts
             return spread.take(wanted)
-        if n > 4 * self.n:  # few postings among many wanted: look the other way round
+        if n > 4 * self.n:  # few postings among many wanted: search for the postings instead
             found = np.zeros(n, np.uint8)
             places = wanted.searchsorted(offsets)
             places[places == n] = 0

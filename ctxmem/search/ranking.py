@@ -30,7 +30,7 @@ Lead: TypeAlias = "tuple[int, int, Posting]"  # what the term adds at most, its 
 
 THIN = 4_096  # postings in the whole store of a term that is summed up at once
 FEW = 1_024  # a filter that leaves fewer segments of a part is scored directly
-MANY = 100  # so many are found by going through all postings of a word, filter or not
+MANY = 100  # from this k on, all postings of a one-word query are scanned, even when a filter is set
 MANY_LEADS = 6  # more leading terms than this are summed into one array instead
 
 

@@ -28,7 +28,7 @@ TABLES = ("postings", "facets", "columns")  # the tables of a run's entries, in 
 AT, TOKENS, SESSIONS, PRESENT = b"at", b"tokens", b"sessions", b"present"  # On disk: names of columns.
 
 SMALL_MOST = 128  # postings that are kept of a run between searches
-SMALL_BYTES = 1_024  # a longer list is read where it lies
+SMALL_BYTES = 1_024  # a longer list is read from the store each time
 
 _VERSION = 2  # On disk: never renumber.
 _RECORD = struct.Struct("<BQIIddIIIIIQ")
@@ -117,7 +117,7 @@ class Run:
 
 
 class RunCache:
-    """What is kept of a run between snapshots: its pages' first terms, its sessions, who is no hit.
+    """What is kept of a run between snapshots: its pages' first terms, its sessions, its segments that are never a hit.
 
     And of the terms asked for last the postings that fit a page, `SMALL_MOST` of them: 0.3 MB.
     Half a byte a segment for the pages. Sessions take 8 bytes each, and 4 a segment where their segments do not follow

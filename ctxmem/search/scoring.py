@@ -87,7 +87,7 @@ class Best:
 
     @property
     def score(self) -> int:
-        """The score that a segment has to equal, or pass."""
+        """The score that a segment has to reach."""
         return self.threshold >> 32
 
 

@@ -3,7 +3,8 @@
 Invariants:
 I1. Hits are ordered by (score, newest id), those of an empty query by (time, newest id); both are total orders.
 I2. Counts and weights are of the segments that are not forgotten: a store that never held them answers the same.
-I3. Every hit passes the filter and holds what the query requires; a neighbour of a match may be one with no word of it.
+I3. Every hit passes the filter and holds what the query requires; a neighbour of a
+    match can be a hit even if it contains none of the query's words.
 Does not know: the store, how a text is kept (`read_texts` is given).
 """
 
@@ -32,7 +33,7 @@ _NO_PARTS: Mapping[str, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A hit: `parts` names what the score is the sum of where it was asked for; `partial`: more were not looked at."""
+    """A hit: `parts` names the summands of the score where they were asked for; `partial`: the search stopped early."""
 
     id: int
     score: int
@@ -120,7 +121,7 @@ def newest(scopes: Sequence[Scope], limit: int) -> list[Scored]:
         if len(best_at) == limit:
             offsets, at = offsets[at >= best_at[-1]], at[at >= best_at[-1]]
         ids = offsets.astype(np.int64) + scope.part.first
-        if len(at) > 4 * limit:  # a partial sort first: only the newest times matter, all of an equal one
+        if len(at) > 4 * limit:  # a partial sort first: only the newest times matter; of equal times all are kept
             least = np.partition(at, -limit)[-limit]
             ids, at = ids[at >= least], at[at >= least]
         ids, at = np.concatenate((best_ids, ids)), np.concatenate((best_at, at))
@@ -199,7 +200,7 @@ class _Question:
         return Candidates(keys & _SPOT, keys >> 32, partial, {"keywords": keys >> 32})
 
     def _pool(self, k: int) -> tuple[Int64s, bool]:
-        """Return the keys of the k best whose texts hold the phrases; and whether more were not looked at."""
+        """Return the keys of the k best whose texts hold the phrases, and whether the search stopped early."""
         if not self.phrases:
             return rank(self.scopes, self.wanted, k, self.thin), False
         keys = rank(self.scopes, self.wanted, max(k, VERIFIED), self.thin)[::-1]

@@ -73,7 +73,7 @@ class Tail:
         return found
 
     def add(self, segment_id: int, forward: Forward) -> None:
-        """Index one segment; ids usually rise, and need not."""
+        """Index one segment. Ids usually rise, but any order gives the same tail."""
         impacts = relevance.impacts(np.frombuffer(forward.counts, np.uint8), np.int64(forward.length))
         self._add(segment_id, forward, impacts.tolist())
         self._cache.clear()
@@ -107,7 +107,7 @@ class Tail:
         lengths = np.repeat(
             np.array([forward.length for forward in forwards], np.int64), [len(forward.counts) for forward in forwards]
         )
-        impacts = relevance.impacts(counts, lengths).tolist()  # of all at once: half the time
+        impacts = relevance.impacts(counts, lengths).tolist()  # computed for all at once: half the time
         start = 0
         for each, forward in zip(ids, forwards, strict=True):
             stop = start + len(forward.counts)

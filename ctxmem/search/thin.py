@@ -14,7 +14,7 @@ from ctxmem.search.parts import Filter, Scope
 from ctxmem.search.postings import Posting
 from ctxmem.search.scoring import Best, Int64s, Spread, Wanted
 
-AT_ONCE = 512  # as many segments are looked up in one go: about what going through all parts twice costs
+AT_ONCE = 512  # up to this many segments in one look-up: it costs about what two passes over all parts do
 
 
 def whole(scopes: Sequence[Scope], place: int) -> Posting:

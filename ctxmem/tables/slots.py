@@ -4,8 +4,8 @@ I1. A slot is held through the store, for life: it is free at the owner's death,
 I2. A claim record says how far the slot's owner has come: epoch, blocks of ids, next id. Who takes a free slot raises
     the epoch and goes on in the unfinished block.
 I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
-I4. Ids of a slot rise, but for nothing: an id that a commit has covered is never given again, since `next` is committed
-    with it. Ids that no commit covered are given again by the next owner.
+I4. Ids within a slot always increase. An id that a commit covered is never issued again, since `next` is committed with
+    it; one that no commit covered may be issued again by the next owner.
 """
 
 import os

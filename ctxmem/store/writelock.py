@@ -50,7 +50,7 @@ class WriteLock:
             raise StoreError("a batch inside a batch of the same thread; use the outer one")
         until = time.monotonic() + TIMEOUT_S
         with self._lock:
-            if not self._free.wait_for(lambda: self._owner is None, TIMEOUT_S):
+            if self._owner is not None and not self._free.wait_for(lambda: self._owner is None, TIMEOUT_S):
                 raise StoreBusy(f"{self._path}: another thread has been writing for {TIMEOUT_S:.0f} s; try again")
             self._owner = owner
         if not self._barge(until) and not self._queue(until):

@@ -36,11 +36,11 @@ def dies_at(n):
     """Kill this process before its n-th commit from now on."""
     ending, left = Environment.end, [n]
 
-    def end(self, transaction, *, commit):
+    def end(self, visitor, transaction, *, commit):
         left[0] -= commit
         if left[0] < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        ending(self, transaction, commit=commit)
+        ending(self, visitor, transaction, commit=commit)
 
     Environment.end = end
 

@@ -192,6 +192,10 @@ class PlainStore:
     def restored(path):
         return PlainStore(PlainData(pickle.loads((Path(path) / "plain").read_bytes())))
 
+    def check(self):
+        self.ensure_usable()
+        return []
+
     def stats(self):
         self.ensure_usable()
         return {f"{name}_entries": len(table) for name, table in self.data.tables.items()}

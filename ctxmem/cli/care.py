@@ -8,6 +8,7 @@ import click
 
 from ctxmem.cli import output, shared
 from ctxmem.errors import BadInput
+from ctxmem.store import look_at
 
 
 @click.command("stats")
@@ -50,8 +51,10 @@ def _shown(name: str, value: Any) -> str:
 @shared.as_json
 def check_command(*, store: Path, is_json: bool) -> None:
     """Read the whole store and verify every record, index and count; exit code 1 where something is wrong."""
-    with shared.open_existing(store) as memory:
-        problems = memory.check()
+    problems = look_at(store)  # before it is opened: a damaged page may end the process
+    if not problems:
+        with shared.open_existing(store) as memory:
+            problems = memory.check()
     if is_json:
         output.print_json([{"where": one.where, "what": one.what, "remedy": one.remedy} for one in problems])
     elif problems:

@@ -275,6 +275,10 @@ class Log:
 
     def check(self) -> list[Problem]:
         """Read everything, verify every checksum and invariant; commits first. Seconds for 1M segments."""
+        self._usable()
+        below = self._store.check()
+        if below:  # to read on, or to commit, might end the process
+            return below
         self._commit_now([])
         return audit.check(self._store, self._reader.codec, self._hot) + list(self.index.check())
 

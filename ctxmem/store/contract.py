@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Protocol, TypeVar
 
+from ctxmem.segment import Problem
+
 T = TypeVar("T")
 
 MAX_KEY_BYTES = 511
@@ -196,6 +198,9 @@ class Store(Protocol):
 
     def backup(self, path: str | PathLike[str]) -> None:
         """Write a consistent copy that opens as a store into a new or empty directory. On disk when this returns."""
+
+    def check(self) -> list[Problem]:
+        """Return what is wrong below the tables; empty when every entry can be read without harm. Reads everything."""
 
     def stats(self) -> dict[str, int]:
         """Return sizes, and the entries of each table, as `<table>_entries`; O(1)."""

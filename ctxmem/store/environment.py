@@ -4,20 +4,33 @@ Owns the import of lmdb and every flag given to it.
 
 I1. No lmdb error leaves the package: `translated` and `translate` stand around each call.
 I2. The map grows through the gate only, with no transaction of this process open.
+I3. What a forked child inherited is neither used nor closed there, not at its end either: its reader slots and its
+    locks are the parent's. The child opens the file anew, under a reader table entry and descriptors of its own.
 
 It does not know tables or checksums.
 """
 
+import ctypes
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import lmdb
+from lmdb import _envid
 
-from ctxmem.errors import StoreBusy, StoreClosed, StoreDamaged, StoreError, StoreFull, StoreGone, StoreReadonly
+from ctxmem.errors import (
+    StoreBusy,
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreForked,
+    StoreFull,
+    StoreGone,
+    StoreReadonly,
+)
 from ctxmem.options import Durability
 from ctxmem.store.gate import Gate, Visitor
 from ctxmem.store.preflight import DATA
@@ -121,6 +134,7 @@ class Environment:
         self.before = 0  # transactions of the files that rewrites replaced: numbers rise across them
         self._env: Any = None
         self._is_mapped = False
+        self._is_inherited = False  # I3
         self._file = -1  # the data file, to see whether it was removed
         self.reopen()
 
@@ -218,7 +232,12 @@ class Environment:
 
         Raises:
             StoreGone: the file was removed since it was opened; nothing is committed. A system call, 0.5 us.
+            StoreForked: the process was forked meanwhile, and this is the child; its parent may still commit.
         """
+        if self._is_inherited:
+            if commit:
+                raise StoreForked(f"{self.path}: it was begun by the parent of this process; open the store again here")
+            return
         try:
             is_gone = commit and not os.fstat(self._file).st_nlink
             if commit and not is_gone:
@@ -317,6 +336,13 @@ class Environment:
         with translated(self.path):
             self._env.sync(True)  # noqa: FBT003 - lmdb's positional flag
 
+    def leave_to_parent(self) -> None:
+        """Let go of it in a forked child without touching LMDB (I3)."""
+        self._is_inherited = True
+        self.gate = Gate()  # another thread of the parent may have held its lock
+        os.close(self._file)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._env))  # never closed, not even by the interpreter's end
+
     def close(self) -> None:
         """Unmap; again does nothing. No transaction may be open: the caller has seen to it."""
         if self._is_mapped:
@@ -326,3 +352,15 @@ class Environment:
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)
+
+
+_keys_of_files: Callable[..., tuple[tuple[Any, ...], ...]] = _envid.env_keys
+
+
+def _open_anew() -> None:
+    """Let a child open what its parent has open: lmdb refuses that by a list of files, which the child has too."""
+    pid = os.getpid()
+    _envid.env_keys = lambda *arguments: tuple((pid, *key) for key in _keys_of_files(*arguments))
+
+
+os.register_at_fork(after_in_child=_open_anew)

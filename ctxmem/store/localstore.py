@@ -25,7 +25,8 @@ from ctxmem.errors import (
     StoreReadonly,
 )
 from ctxmem.options import Durability
-from ctxmem.store import copying, locks, preflight
+from ctxmem.segment import Problem
+from ctxmem.store import copying, inspection, locks, preflight
 from ctxmem.store.environment import Environment, is_map_full, translated
 from ctxmem.store.holding import Holdings
 from ctxmem.store.registry import REGISTRY
@@ -204,6 +205,24 @@ class LocalStore:
         with self._environment.gate.alone(), translated(self.path):
             copying.rewrite(self._environment)
 
+    def check(self) -> list[Problem]:
+        """Return what is wrong with the pages of the file, read without LMDB: see `inspection`.
+
+        Raises:
+            StoreBusy: others commit all the time, and it is open for reading, so they cannot be kept waiting.
+        """
+        self._usable()
+        found = inspection.inspect(self.path)
+        if found is None and self._writing is not None:
+            try:
+                self._writing.take(id(self))
+                found = inspection.inspect(self.path)
+            finally:
+                self._writing.release(id(self))
+        if found is None:
+            raise StoreBusy(f"{self.path} is written to all the time; check it again later, or check a backup")
+        return found
+
     @property
     def is_open(self) -> bool:
         """Neither closed nor the copy of a parent process."""
@@ -330,18 +349,17 @@ class LocalStore:
             return
 
     def leave_to_parent(self) -> None:
-        """Mark this copy as the parent's, and drop our descriptors of the lock file: the parent keeps its own (I3)."""
+        """Mark this copy as the parent's, and drop our descriptors of the lock file: the parent keeps its own (I3).
+
+        So what the parent holds is free when the parent has ended, whoever of its children lives on.
+        """
         if self._trouble is None:
             self._trouble = StoreForked
+            self._environment.leave_to_parent()
             if self._locks is not None:
                 self._locks.close()
-            _kept_by_children.append(self._environment)
 
 
 def _nothing(number: int) -> None:
     """End a snapshot: there is nothing to give back."""
     del number
-
-
-# In a child, LMDB's environment must neither be used nor closed: it is kept out of the garbage collector's reach.
-_kept_by_children: list[Environment] = []

@@ -126,6 +126,16 @@ def check_pages(directory: Path) -> None:
         os.close(descriptor)
 
 
+def newest_transaction(directory: Path) -> int | None:
+    """Return the id of the last commit, read from the file; None where its first pages are not LMDB's."""
+    descriptor = os.open(directory / DATA, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = _newest(descriptor)
+    finally:
+        os.close(descriptor)
+    return None if head is None else head.transaction
+
+
 @dataclass(frozen=True, slots=True)
 class _Head:
     """The newest of the two meta pages."""

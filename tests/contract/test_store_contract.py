@@ -401,6 +401,14 @@ def test_closed_is_closed(store):
             use()
 
 
+def test_what_is_sound_has_no_problems(store, peer):
+    store.write(lambda batch: [batch.put("log", b"%d" % n, b"v" * n * 50) for n in range(200)])
+    store.write(lambda batch: batch.delete_range("log", b"2", b"3"))
+    peer.run(put, b"theirs", b"v")
+
+    assert store.check() == []
+
+
 def test_a_store_has_a_name(store):
     assert isinstance(store.name, str)
     assert store.name

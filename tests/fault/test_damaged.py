@@ -1,5 +1,6 @@
 """Files that are not what was written: refused before they are mapped, or found by a checksum; never a crash."""
 
+import json
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ from ctxmem.errors import CtxMemError, StoreDamaged
 from ctxmem.log import Log
 from ctxmem.options import Options
 from ctxmem.segment import Record
+from ctxmem.store import look_at
 from ctxmem.store.localstore import LocalStore
 from tests.plainindex import PlainIndex
 from tests.waiting import WATCHDOG_S
@@ -94,6 +96,67 @@ def test_a_zeroed_root_page_is_refused(path, page):
         LocalStore.open(path)
 
 
+def zero(path, page):
+    with data(path).open("r+b") as file:
+        file.seek(page * PAGE)
+        file.write(bytes(PAGE))
+
+
+def test_each_zeroed_page_that_is_in_use_is_named(path):
+    """Pages that are free may hold anything; of all others `check` names the table, and nothing ends the process."""
+    raw = data(path).read_bytes()
+    tables = set()
+    for page in range(2, len(raw) // PAGE):
+        data(path).write_bytes(raw)
+        assert look_at(path) == []
+        zero(path, page)
+        for problem in look_at(path):
+            tables.add(problem.where)
+            assert "page" in problem.what
+
+    assert tables >= {"data.mdb", "table log", "table forward", "table meta", "table changes"}
+
+
+@pytest.mark.unchecked
+def test_a_page_that_is_zeroed_under_an_open_store_does_not_end_check(path):
+    log = Log.open(path, index_of=PlainIndex)
+    page = next(n for n in range(2, data(path).stat().st_size // PAGE) if is_of_table(path, n, "log"))
+    raw = data(path).read_bytes()
+    zero(path, page)
+    found = log.check()
+    data(path).write_bytes(raw)
+
+    assert [problem.where for problem in found] == ["table log"]
+    assert f"page {page}" in found[0].what
+    assert "backup" in found[0].remedy
+    log.close()
+
+
+def is_of_table(path, page, table):
+    """Whether a page belongs to a table: it is told by zeroing it in a copy."""
+    raw = bytearray(data(path).read_bytes())
+    raw[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
+    copy = path.with_name("copy")
+    copy.mkdir(exist_ok=True)
+    (copy / "data.mdb").write_bytes(raw)
+    return [problem.where for problem in look_at(copy)] == [f"table {table}"]
+
+
+def test_the_command_checks_a_file_before_it_opens_it(path):
+    page = next(n for n in range(2, data(path).stat().st_size // PAGE) if is_of_table(path, n, "meta"))
+    zero(path, page)
+    done = subprocess.run(
+        [sys.executable, "-c", "from ctxmem.cli import main; main()", "check", "--json", "--store", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert [one["where"] for one in json.loads(done.stdout)] == ["table meta"]
+
+
 def test_a_file_of_noise_is_refused(path):
     data(path).write_bytes(random.Random(1).randbytes(20 * PAGE))
 
@@ -165,7 +228,7 @@ def swap(path, left, right):
 
 
 @pytest.mark.unchecked
-def test_exchanged_pages_of_turns_are_found(tmp_path):
+def test_exchanged_pages_of_turns_are_found(tmp_path, monkeypatch):
     with ctxmem.open(tmp_path / "s", options=Options(durability="unsafe")) as memory:
         context = memory.context("a", model="gpt-4.1", window=8_000)
         for n in range(60):
@@ -175,6 +238,8 @@ def test_exchanged_pages_of_turns_are_found(tmp_path):
     swap(tmp_path / "s", *pages[1:3])
 
     with ctxmem.open(tmp_path / "s", readonly=True) as memory:
+        assert any("out of order" in problem.what for problem in memory.check())
+        monkeypatch.setattr(LocalStore, "check", lambda _: [])  # what the rows themselves say
         problems = memory.check()
 
     assert any("out of order" in problem.what for problem in problems)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -325,6 +327,68 @@ def test_a_forked_child_is_refused_and_its_parent_goes_on(actors):
     flushed(one, "after the fork")
     assert len(ids(one, "fork")) == 2
     assert one.do("memory.check()") == []
+
+
+AGAIN = """
+import os, sys, ctxmem
+memory = ctxmem.open(sys.argv[1])
+memory.add("said by the parent")
+memory.flush()
+with memory._log.snapshot() as snapshot:
+    child = os.fork()
+if not child:
+    try:
+        memory.flush()
+    except ctxmem.StoreForked as exc:
+        assert "open it again" in str(exc)
+    with ctxmem.open(sys.argv[1]) as mine:
+        for n in range(300):
+            mine.add(f"said by the child {n}")
+        mine.flush()
+        assert len(mine.search("parent")) == 1
+    memory.close()
+    sys.exit(7)  # by the interpreter's end, which drops whatever is left
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+for n in range(50):
+    memory.add(f"said afterwards {n}")
+    memory.flush()
+    assert memory.search(f"afterwards {n}")
+print(len(memory.search("child", limit=1000)), memory.check())
+memory.close()
+"""
+
+
+def test_a_forked_child_opens_the_store_again(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(tmp_path / "s")], capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert done.stdout.splitlines() == ["7", "300 []"], done.stderr
+    assert done.returncode == 0
+
+
+ORPHAN = """
+import os, signal, sys, ctxmem
+memory = ctxmem.open(sys.argv[1])
+memory.context("s", model="gpt-4.1").append({"role": "user", "content": "hello"})
+memory.flush()
+if os.fork():
+    os.kill(os.getpid(), signal.SIGKILL)
+print("alone", flush=True)
+input()
+"""
+
+
+def test_a_child_that_lives_on_holds_nothing_of_its_dead_parent(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, str(tmp_path / "s")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout.readline() == "alone\n"
+        parent.wait(60)
+        with ctxmem.open(tmp_path / "s") as memory:
+            memory.context("s", model="gpt-4.1").append({"role": "user", "content": "still there"})
+            memory.compact()  # needs the store alone
+        parent.stdin.write("go\n")
 
 
 def test_a_lease_is_free_the_moment_its_owner_is_dead(actors):

@@ -29,6 +29,8 @@ _CAMEL = {
     "thought_signature": "thoughtSignature",
     "mime_type": "mimeType",
     "file_uri": "fileUri",
+    "prompt_token_count": "promptTokenCount",
+    "cached_content_token_count": "cachedContentTokenCount",
 }
 _DUMMY_SIGNATURE = "skip_thought_signature_validator"
 
@@ -109,12 +111,12 @@ class Gemini(Shape):
         return self.count_parts(message["parts"]) - framing.SYSTEM_TOKENS
 
     def input_tokens(self, usage: Mapping[str, Any]) -> int | None:
-        """Read `prompt_token_count`."""
-        return number(usage, "prompt_token_count")
+        """Read `promptTokenCount`."""
+        return number(_camel(usage), "promptTokenCount")
 
     def cached_tokens(self, usage: Mapping[str, Any]) -> int | None:
-        """Read `cached_content_token_count`."""
-        return number(usage, "cached_content_token_count")
+        """Read `cachedContentTokenCount`."""
+        return number(_camel(usage), "cachedContentTokenCount")
 
     def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
         """Join units to contents: same roles merged, leading system units apart, a user's content first and last."""
@@ -195,7 +197,7 @@ def _check_parts(parts: Any) -> list[Json]:
     return parts
 
 
-def _camel(part: Json) -> Json:
+def _camel(part: Mapping[str, Any]) -> Json:
     return {_CAMEL.get(key, key): value for key, value in part.items()}
 
 

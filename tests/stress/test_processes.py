@@ -95,7 +95,7 @@ class Story:
         lost: set[int] = set()  # said, found by this process's searches, and never on disk
         for begun, ended, name, given, answer in calls:
             until = process.ended if ended is None else ended
-            last = until
+            last = begun if ended is None else ended  # it lived at least so long
             if name == "open":
                 if answer != "open":
                     if ended is None:  # killed on its way in: it may have had the lease, and has it no more

@@ -2,6 +2,8 @@
 #   make demo    a scripted agent reads the Python standard library through a 32k window (about a minute)
 #   make test    all tests
 #   make stress  threads and processes at one store for STRESS_S seconds each, and whether what they saw has an order
+#   make busy    the tests beside BUSY processes that do nothing but work
+#   make slow    the tests where every clock that Python reads runs at half speed
 #   make lint    ruff, its formatter and mypy, as CI runs them
 #   make perf    the measurements behind the figures in docs
 #   make docs    the API reference, from the docstrings
@@ -11,13 +13,14 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 WORKERS ?= 2
 STRESS_S ?= 20
+BUSY ?= 4
 # The stamps follow pyproject.toml: set-up runs again only when the dependencies may have changed.
 BASE    := $(VENV)/.stamp-base
 DEV     := $(VENV)/.stamp-dev
 PERF    := $(VENV)/.stamp-perf
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test stress lint perf docs clean
+.PHONY: demo test stress busy slow lint perf docs clean
 .DEFAULT_GOAL := test
 
 demo: $(BASE)
@@ -28,6 +31,14 @@ test: $(DEV)
 
 stress: $(DEV)
 	CTXMEM_STRESS_S=$(STRESS_S) $(BIN)/python -m pytest -q -s tests/stress
+
+busy: $(DEV)
+	@set -e; others=; trap 'kill $$others' EXIT; \
+	for n in $$(seq $(BUSY)); do $(BIN)/python -c 'while True: pass' & others="$$others $$!"; done; \
+	$(BIN)/python -m pytest -n $(WORKERS) -q
+
+slow: $(DEV)
+	PYTHONPATH=tests/slowclock $(BIN)/python -m pytest -n $(WORKERS) -q
 
 lint: $(DEV)
 	$(BIN)/ruff check .

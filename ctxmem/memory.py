@@ -219,7 +219,7 @@ class Memory:
         segment_id = inputs.segment_id(given)
         self._log.get(segment_id)
         self._log.pin(segment_id, on)
-        self._follow_marks()
+        self._follow_flags()
 
     def forget(self, id: int) -> None:  # noqa: A002 - the public name
         """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
@@ -235,7 +235,7 @@ class Memory:
         self._log.get(segment_id)
         self._log.commit()
         self._log.forget(self._with_copies(segment_id))
-        self._follow_marks()
+        self._follow_flags()
 
     def _with_copies(self, segment_id: int) -> list[int]:
         """Return the segment and the memory tools' results that repeat it."""
@@ -243,11 +243,11 @@ class Memory:
         copies = [i for i in ids if segment_id in self._log.get(i).facts.sources]
         return [segment_id, *copies]
 
-    def _follow_marks(self) -> None:
+    def _follow_flags(self) -> None:
         """Have every open context take note of what was pinned or forgotten; one that is closed meanwhile need not."""
         for session in self._contexts.sessions():
             with suppress(StoreClosed), session.locked() as s:
-                s.follow_marks()
+                s.follow_flags()
 
     def flush(self) -> None:
         """Put everything appended so far on disk, on this thread; returns when it is there."""

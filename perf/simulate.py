@@ -95,7 +95,7 @@ class Run:
 
     def collect(self) -> None:
         """Collect where it is due."""
-        water = collector.marks(self.budget, self.policy, turn_tokens=self.mean)
+        water = collector.levels(self.budget, self.policy, turn_tokens=self.mean)
         if not collector.is_due(self.total(), self.budget, water):
             return
         made = collector.plan(

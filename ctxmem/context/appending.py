@@ -128,7 +128,7 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
         call = s.call(group, index)
         record.group, record.facts = group, record.facts._replace(call_index=index)
         record.facets = intake.result_facets(call, record.facets, s.options.facets_of_call, record.text)
-        _mark_ours(record, call)
+        _note_sources(record, call)
         return None
     earlier = calls.result_of(call_id)
     if earlier is not None and key is None:
@@ -150,7 +150,7 @@ def _is_same(stored: Record, record: Record) -> bool:
     return stored.message == record.message or images_of(stored) == images_of(record)
 
 
-def _mark_ours(record: Record, call: Call) -> None:
+def _note_sources(record: Record, call: Call) -> None:
     """Note what a result of the model's memory tools repeats: it is no source of its own."""
     if call.name in NAMES:
         record.kind = "recall"

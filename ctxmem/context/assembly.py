@@ -93,7 +93,7 @@ def prepare(session: Session, request: TurnRequest) -> Prepared:
     Raises:
         WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
     """
-    session.follow_marks()
+    session.follow_flags()
     before, now = session.now, session.options.now()
     extra = _Extra.of(request.extra, session.view)
     found, asked = None, request.digest
@@ -261,7 +261,7 @@ def _next_row(at: Standing, request: TurnRequest, counted: int, clock_s: float) 
 
 
 def join(view: View, sent: Sent, units: Sequence[Unit], n_stable: int) -> Wire:
-    """Join the prompt's units; marks stand after the ledger, after the last prompt's end, and before `extra`."""
+    """Join the prompt's units, with breakpoints after the ledger, after the last prompt's end, and before `extra`."""
     head = [view.system] if view.system is not None else []
     everything = [*head, *sent.layout.units[: sent.n_entries], *units]
     ends = {sent.layout.ledger_end, n_stable if n_stable < sent.n_entries else 0, sent.n_entries if units else 0}
@@ -298,7 +298,7 @@ def build(
             system=wire.system,
             tools=deep(list(tools)),
             reserve=turn.reserve,
-            marks=wire.marks,
+            breakpoints=wire.breakpoints,
             drop_block=turn.epoch > 0,
         ),
     )

@@ -5,7 +5,7 @@ what has to go, lays out the prompt, commits log, turn, journal and epoch in one
 copy the state.
 
 I1. If `assemble` raises, the state, the view and the store are as before; calling again is the remedy.
-I2. Between two collections each prompt, without cache marks and `extra`, is a byte prefix of the next.
+I2. Between two collections each prompt, without cache breakpoints and `extra`, is a byte prefix of the next.
 I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 

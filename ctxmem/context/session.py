@@ -55,7 +55,7 @@ class Session:
         self._view: View | None = None
         self._is_closed = False
         self._is_torn = False  # the log may hold a segment that the state does not (I5)
-        self._seen_marks = -1
+        self._seen_flags = -1
         self._seen_forgotten: set[int] = set()  # of what the state shows or quotes
         self._calls: tuple[int, tuple[Call, ...]] = (-1, ())  # of the group that was answered last
 
@@ -231,7 +231,7 @@ class Session:
         if row is not None:
             self._now = self._now.resumed(row, _state(stored, row.epoch))
         self._admit_later()
-        self.follow_marks(is_resuming=True)
+        self.follow_flags(is_resuming=True)
         self.log.rise_above(self._now.state.last_id)
 
     def _admit_later(self) -> None:
@@ -252,8 +252,8 @@ class Session:
         self._now = replace(self._now, state=state, base_tokens=0)
         self._admit_later()
         state.end_epoch()
-        self._seen_marks = -1
-        self.follow_marks()
+        self._seen_flags = -1
+        self.follow_flags()
         self._is_torn = False
 
     def last_sent(self) -> Sent:
@@ -325,12 +325,12 @@ class Session:
         """Return the calls that wait for a result, oldest first."""
         return tuple(self.call(group, index) for group, index in self._now.state.calls.waiting())
 
-    def follow_marks(self, *, is_resuming: bool = False) -> None:
+    def follow_flags(self, *, is_resuming: bool = False) -> None:
         """Take note of what was pinned or forgotten, by any process: what showed it shows `[forgotten]` from now on."""
-        version = self.log.marks_version
-        if version == self._seen_marks:
+        version = self.log.flags_version
+        if version == self._seen_flags:
             return
-        self._seen_marks, self._calls = version, (-1, ())
+        self._seen_flags, self._calls = version, (-1, ())
         for state in self._states():
             for segment_id in state.working.segments["id"].tolist():
                 state.working.pin(segment_id, on=self.log.is_pinned(segment_id))

@@ -1,7 +1,7 @@
 """Where one context stands between two turns, as one frozen value, and what its sizes are.
 
 I1. A standing is never changed: what happens gives the next one. Only its `state` grows in place, and only by
-    `Session.admit` and `Session.follow_marks`.
+    `Session.admit` and `Session.follow_flags`.
 
 All sizes here are in o200k tokens unless said otherwise. It does not know the log, locks or the clock.
 """
@@ -9,7 +9,7 @@ All sizes here are in o200k tokens unless said otherwise. It does not know the l
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ctxmem.collector import Marks, marks
+from ctxmem.collector import Levels, levels
 from ctxmem.options import Policy
 from ctxmem.prompt.state import State
 from ctxmem.prompt.target import Target
@@ -132,9 +132,9 @@ class Standing:
         return self.target.capacity(self.calibration, exact=self.is_exact)
 
     @property
-    def water(self) -> Marks:
-        """The water marks of the epoch, for `load_tokens`."""
-        return marks(
+    def water(self) -> Levels:
+        """The water levels of the epoch, for `load_tokens`."""
+        return levels(
             max(self.room_tokens, 1),
             self.policy,
             turn_tokens=self.state.mean_turn_tokens,

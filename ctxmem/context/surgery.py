@@ -20,7 +20,7 @@ from ctxmem.tables.turns import Ancestor
 
 def collect_now(s: Session, goal_tokens: int) -> Collection:
     """Collect down to `goal_tokens` (o200k) now; where nothing goes, nothing is written."""
-    s.follow_marks()
+    s.follow_flags()
     done = collect(s, goal_tokens)
     if done.changes_anything:
         _collected(s, s.now, done)

@@ -1,6 +1,6 @@
 """Check the index against the segments: what it should hold is made again and compared, byte for byte.
 
-Does not know: bodies, marks, what is not the index's.
+Does not know: bodies, flags, what is not the index's.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -3,7 +3,7 @@
 Owns the tails, the runs and the forgotten ids as this process knows them: caches, which every question refreshes.
 I1. A question is answered from one snapshot, and from tails, runs and forgotten ids that belong to that snapshot.
 I2. Every segment is in exactly one tail or run.
-I3. Opening reads the manifest, the forward records of the tails and the marks: O(1) in history.
+I3. Opening reads the manifest, the forward records of the tails and the flags: O(1) in history.
 I4. A change that an exception cut short (a signal handler's among them) is found by the next question, which drops
     all caches and reads them again.
 Thread-safety: any method from any thread; questions go one after another. `read` and `queued` are called with the lock
@@ -31,7 +31,7 @@ from ctxmem.search.search import Scored
 from ctxmem.search.tail import Tail
 from ctxmem.segment import MAX_ID, Problem, Record
 from ctxmem.store import Snapshot, Store
-from ctxmem.tables import changes, frames, marks
+from ctxmem.tables import changes, flags, frames
 
 Uint16s: TypeAlias = npt.NDArray[np.uint16]
 Read: TypeAlias = Callable[[Sequence[int]], Sequence[Record]]
@@ -110,7 +110,7 @@ class Index:
         if found is None:
             self._load_runs(snapshot)
             self._load_forwards(snapshot, 0, None)
-            self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
+            self._forgotten = flags.ids(snapshot, flags.FORGOTTEN)
             self._position = changes.newest(snapshot)
         else:
             kinds = {change.kind for change in found[0]}
@@ -121,7 +121,7 @@ class Index:
                     for first, last in zip(change.detail[::2], change.detail[1::2], strict=True):
                         self._load_forwards(snapshot, first, last + 1)
             if "forget" in kinds:
-                self._forgotten = marks.ids(snapshot, marks.FORGOTTEN)
+                self._forgotten = flags.ids(snapshot, flags.FORGOTTEN)
                 self._gone.clear()
             self._position = found[1]
         self._snapshot_number = snapshot.number

@@ -12,7 +12,7 @@ from ctxmem.errors import CtxMemError
 from ctxmem.log.hot import Hot
 from ctxmem.segment import Problem
 from ctxmem.store import TABLES, Snapshot, Store
-from ctxmem.tables import frames, marks, names, slots, turns
+from ctxmem.tables import flags, frames, names, slots, turns
 from ctxmem.tables.dictionaries import current_dictionary, dictionaries
 
 _RESTORE = "restore the store from a backup"
@@ -76,9 +76,9 @@ def _records(snapshot: Snapshot, coder: Codec) -> Iterator[Problem]:
 
 
 def _references(snapshot: Snapshot) -> Iterator[Problem]:
-    """Keys, marks and forward records belong to segments that exist, and no id is beyond its writer's claim."""
+    """Keys, flags and forward records belong to segments that exist, and no id is beyond its writer's claim."""
     wanted = {"key": names.key_ids(snapshot)}
-    wanted |= {f"mark {kind.decode()}": marks.ids(snapshot, kind).tolist() for kind in marks.KINDS}
+    wanted |= {f"flag {kind.decode()}": flags.ids(snapshot, kind).tolist() for kind in flags.KINDS}
     wanted["forward record"] = [frames.segment_id_of(key) for key in snapshot.keys("forward")]
     for what, ids in wanted.items():
         for segment_id in ids:

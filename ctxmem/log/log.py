@@ -1,4 +1,4 @@
-"""The durable log of one open store, as the floors above use it: records, barriers, names, marks and leases.
+"""The durable log of one open store, as the floors above use it: records, barriers, names, flags and leases.
 
 I1. When a barrier returns, all that was appended before is on disk; where it raises, nothing of it is, it is still
     queued, and the next barrier tries again.
@@ -32,7 +32,7 @@ from ctxmem.log.writer import Write, Writer
 from ctxmem.options import Options
 from ctxmem.segment import Problem, Record
 from ctxmem.store import Batch, Snapshot, Store, open_store
-from ctxmem.tables import changes, marks, names, slots
+from ctxmem.tables import changes, flags, names, slots
 
 URGENT_BYTES = 1 << 20  # queued: the thread commits at once
 CROWDED_BYTES = 8 << 20  # queued: whoever appends commits some of it, and hears what is wrong
@@ -213,27 +213,27 @@ class Log:
         """As `get_many`, one after the other; see `Reader.each`."""
         wanted = list(segment_ids)
         self._reader.refresh()
-        pinned, any_waits = self._reader.marks.among(marks.PINNED, wanted), self._writer.queued > 0
+        pinned, any_waits = self._reader.flags.among(flags.PINNED, wanted), self._writer.queued > 0
         for segment_id, record in zip(wanted, self._reader.each(wanted), strict=True):
             waits = any_waits and self._writer.waiting(segment_id) is not None
-            if not waits:  # what waits has no mark yet, and says itself
+            if not waits:  # what waits has no flag yet, and says itself
                 record.pinned = segment_id in pinned
             yield record
 
     def is_pinned(self, segment_id: int) -> bool:
         """Whether a segment is pinned."""
         waiting = self._writer.waiting(segment_id)
-        return waiting.pinned if waiting is not None else self._reader.has(marks.PINNED, segment_id)
+        return waiting.pinned if waiting is not None else self._reader.has(flags.PINNED, segment_id)
 
     @property
-    def marks_version(self) -> int:
+    def flags_version(self) -> int:
         """Rises whenever something was forgotten, pinned or unpinned, by any process."""
         self._reader.refresh()
-        return self._reader.marks.version
+        return self._reader.flags.version
 
     def is_forgotten(self, segment_id: int) -> bool:
         """Whether a segment is forgotten."""
-        return self._reader.has(marks.FORGOTTEN, segment_id)
+        return self._reader.has(flags.FORGOTTEN, segment_id)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """A snapshot of the store's tables, for a `with` block."""
@@ -248,7 +248,7 @@ class Log:
             SegmentNotFound: no such id.
         """
         self._reader.get(segment_id)
-        self._mark(marks.PINNED, [segment_id], is_on=on, kind="pin" if on else "unpin")
+        self._flag(flags.PINNED, [segment_id], is_on=on, kind="pin" if on else "unpin")
 
     def forget(self, segment_ids: Iterable[int]) -> None:
         """Hide segments from every read and search, at once and for ever; on disk when this returns.
@@ -260,7 +260,7 @@ class Log:
         """
         wanted = list(segment_ids)
         self._reader.get_many(wanted)
-        self._mark(marks.FORGOTTEN, wanted, is_on=True, kind="forget")
+        self._flag(flags.FORGOTTEN, wanted, is_on=True, kind="forget")
 
     def lease(self, session: int) -> Lease:
         """Take the lease of a session; one commit. Again in this process: another handle on the same lease.
@@ -345,9 +345,9 @@ class Log:
             self._refuse_readonly()
         self._writer.commit(writes)
 
-    def _mark(self, mark: bytes, ids: list[int], *, is_on: bool, kind: str) -> None:
+    def _flag(self, flag: bytes, ids: list[int], *, is_on: bool, kind: str) -> None:
         def write(batch: Batch) -> None:
-            changed = marks.change(batch, mark, ids, is_on=is_on)
+            changed = flags.change(batch, flag, ids, is_on=is_on)
             if changed:
                 changes.record(batch, kind, changed)
 

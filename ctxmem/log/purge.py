@@ -13,7 +13,7 @@ from ctxmem import codec
 from ctxmem.codec import Codec
 from ctxmem.log.reader import redacted
 from ctxmem.store import Batch, Snapshot, Store
-from ctxmem.tables import changes, frames, marks, names
+from ctxmem.tables import changes, flags, frames, names
 from ctxmem.tables.dictionaries import current_dictionary, dictionaries, drop_dictionaries, put_dictionary
 
 _BATCH = 256  # frames or records of one transaction
@@ -24,7 +24,7 @@ _SAMPLES_LEAST = 256
 def purge_records(store: Store, coder: Codec) -> None:
     """Rewrite every frame and log record that holds something forgotten, the keys and the dictionaries."""
     with store.snapshot() as snapshot:
-        forgotten: list[int] = marks.ids(snapshot, marks.FORGOTTEN).tolist()
+        forgotten: list[int] = flags.ids(snapshot, flags.FORGOTTEN).tolist()
     for chunk in _chunks(forgotten):
         store.write(partial(_redact, coder=coder, ids=chunk))
     if forgotten:
@@ -51,7 +51,7 @@ def _redact(batch: Batch, coder: Codec, ids: list[int]) -> None:
         # In both while it is being sealed.
         frame = frames.find(batch, segment_id)
         if frame is None:
-            continue  # marked, and lost: check says so
+            continue  # flagged, and lost: check says so
         records = frames.unpack(*frame, coder)
         hit = wanted & records.keys()
         done |= hit

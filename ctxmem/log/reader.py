@@ -15,7 +15,7 @@ from ctxmem.log.hot import Hot
 from ctxmem.log.pending import PendingQueue
 from ctxmem.segment import FORGOTTEN_TEXT, MAX_ID, Call, Record
 from ctxmem.store import Snapshot, Store
-from ctxmem.tables import changes, frames, marks
+from ctxmem.tables import changes, flags, frames
 from ctxmem.tables.dictionaries import current_dictionary, dictionary_key
 
 
@@ -34,7 +34,7 @@ class Reader:
         self._queue = queue
         self._hot = hot
         self.codec = Codec(self._dictionary)
-        self.marks = marks.Marks(store.snapshot)
+        self.flags = flags.Flags(store.snapshot)
         self._refreshing = threading.Lock()
         self._head = -1
         self._position: changes.Position = {}
@@ -90,7 +90,7 @@ class Reader:
             with self._store.snapshot() as snapshot:
                 for segment_id in missing:
                     read[segment_id] = self._read(snapshot, segment_id, opened)
-        forgotten = self.marks.among(marks.FORGOTTEN, wanted)
+        forgotten = self.flags.among(flags.FORGOTTEN, wanted)
         for segment_id, packed in zip(wanted, found, strict=True):
             record = self._unpacked(segment_id, read[segment_id] if packed is None else packed)
             yield redacted(record) if segment_id in forgotten else record
@@ -103,14 +103,14 @@ class Reader:
         kept = iter(self._hot.get_many(i for i, item in zip(wanted, waiting, strict=True) if item is None))
         return [next(kept) if item is None else item.packed for item in waiting]
 
-    def has(self, mark: bytes, segment_id: int) -> bool:
+    def has(self, flag: bytes, segment_id: int) -> bool:
         """Whether a segment is forgotten, or pinned, as committed."""
         self.refresh()
-        return self.marks.has(mark, segment_id)
+        return self.flags.has(flag, segment_id)
 
     def _record(self, segment_id: int, packed: bytes) -> Record:
         record = self._unpacked(segment_id, packed)
-        return redacted(record) if self.marks.has(marks.FORGOTTEN, segment_id) else record
+        return redacted(record) if self.flags.has(flags.FORGOTTEN, segment_id) else record
 
     def _unpacked(self, segment_id: int, packed: bytes) -> Record:
         try:
@@ -142,13 +142,13 @@ class Reader:
 
     def _apply(self, change: changes.Change) -> None:
         if change.kind in {"forget", "pin", "unpin"}:
-            self.marks.clear()
+            self.flags.clear()
         elif change.kind == "dictionary":
             self.codec.use(change.detail)
 
     def _reload(self, snapshot: Snapshot) -> None:
         """Start afresh: at the first call, or when the change log went on without us."""
-        self.marks.clear()
+        self.flags.clear()
         self.codec.use(current_dictionary(snapshot))
 
     def _dictionary(self, number: int) -> bytes | None:

@@ -27,7 +27,7 @@ from ctxmem.log.pending import Pending, PendingQueue
 from ctxmem.log.reader import Reader
 from ctxmem.segment import Record
 from ctxmem.store import Batch, Store
-from ctxmem.tables import changes, marks, names
+from ctxmem.tables import changes, flags, names
 from ctxmem.tables.frames import key as id_key
 from ctxmem.tables.slots import Slot
 
@@ -201,4 +201,4 @@ def _put_records(batch: Batch, items: list[Pending]) -> None:
             spans += [item.segment_id, item.segment_id]
     changes.record(batch, "append", spans)
     if pinned:
-        changes.record(batch, "pin", marks.change(batch, marks.PINNED, pinned, is_on=True))
+        changes.record(batch, "pin", flags.change(batch, flags.PINNED, pinned, is_on=True))

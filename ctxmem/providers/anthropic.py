@@ -2,7 +2,7 @@
 
 A message with n tool results makes n drafts, then one of what else it holds. Everything is written as blocks, never as
 a str, so that a message merged with its successor has the earlier one's blocks as a prefix. The caller's own
-`cache_control` is left out: `kwargs` places the marks, of which there are at most four.
+`cache_control` is left out: `kwargs` places the breakpoints, of which there are at most four.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from ctxmem.providers.anthropic_blocks import (
     wire_block,
     without_empty,
 )
-from ctxmem.providers.anthropic_marks import marked
+from ctxmem.providers.anthropic_breakpoints import marked
 from ctxmem.providers.neutral import Draft, Image, Part, Request, Said, Tally, Text, Unit, Variant, Violation, Wire
 from ctxmem.providers.plain import Json, dumps, number
 from ctxmem.providers.shape import Fit, Shape, is_blocks
@@ -77,7 +77,7 @@ class Anthropic(Shape):
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
         """Give the blocks of a message as they came.
 
-        Left out are empty texts, the caller's cache marks, thinking at the end (and all, unless `variant.reasoning`),
+        Left out are empty texts, the caller's breakpoints, thinking at the end (and all, unless `variant.reasoning`),
         and calls whose input is not an object, which become text.
         """
         value = message["content"]
@@ -156,12 +156,12 @@ class Anthropic(Shape):
         """Choose the cheapest copy of blocks."""
         return anthropic_blocks.copy_of(parts)
 
-    def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+    def join(self, units: Sequence[Unit], model: Model, breakpoints: Sequence[int] = ()) -> Wire:
         """Join units to messages that alternate."""
-        return anthropic_join.join(units, model, marks)
+        return anthropic_join.join(units, model, breakpoints)
 
     def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the system prompt apart, place the cache marks, and say what is to happen to edited thinking."""
+        """Put the system prompt apart, place the cache breakpoints, and say what is to happen to edited thinking."""
         messages, system, tools = marked(request)
         made: dict[str, Any] = {"model": request.model.name, "max_tokens": max(request.reserve, 1)}
         made["messages"] = messages

@@ -84,7 +84,7 @@ def is_sent(block: Json, *, reasoning: bool) -> bool:
 
 
 def clean(block: Json) -> Json:
-    """Leave out what the API does not take back, and the caller's cache marks."""
+    """Leave out what the API does not take back, and the caller's cache breakpoints."""
     return {key: value for key, value in block.items() if value is not None and key not in _NOT_SENT}
 
 

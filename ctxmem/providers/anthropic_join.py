@@ -12,7 +12,7 @@ from ctxmem.tokens import count
 _WIRE_ROLES = {"system": "system", "user": "user", "tool": "user", "assistant": "assistant"}
 
 
-def join(units: Sequence[Unit], model: Model, marks: Sequence[int]) -> Wire:
+def join(units: Sequence[Unit], model: Model, breakpoints: Sequence[int]) -> Wire:
     """Join units to messages: same roles merged, results first, leading system units apart, a user's message first.
 
     A later system unit keeps its role where the model takes it and it stands between a user's and an assistant's
@@ -27,9 +27,9 @@ def join(units: Sequence[Unit], model: Model, marks: Sequence[int]) -> Wire:
         n_leading += 1
     places = []
     start = n_leading
-    for mark in (*marks, len(units)):
-        joiner.add(units[start:mark] if start or mark < len(units) else units)
-        start = max(start, mark)
+    for stop in (*breakpoints, len(units)):
+        joiner.add(units[start:stop] if start or stop < len(units) else units)
+        start = max(start, stop)
         places.append(joiner.place())
     return joiner.wire(tuple(place for place in places[:-1] if place is not None))
 
@@ -101,7 +101,7 @@ class _Joiner:
         """Give the place of the last block so far, as (message index, block index)."""
         return (len(self.messages) - 1, len(self.messages[-1]["content"]) - 1) if self.messages else None
 
-    def wire(self, marks: tuple[tuple[int, int], ...]) -> Wire:
+    def wire(self, breakpoints: tuple[tuple[int, int], ...]) -> Wire:
         """Close the prompt."""
         if self._waiting:
             self._place_system("")
@@ -109,4 +109,4 @@ class _Joiner:
             self._filler(PRUNED)
         elif self._role == "assistant" and not self.model.prefill:
             self._filler(CONTINUE)
-        return Wire(self.messages, self.system or None, self.added_tokens, marks)
+        return Wire(self.messages, self.system or None, self.added_tokens, breakpoints)

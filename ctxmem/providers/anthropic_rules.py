@@ -6,7 +6,7 @@ from typing import Any
 
 from ctxmem.models import lookup
 from ctxmem.providers.anthropic_blocks import THINKING
-from ctxmem.providers.anthropic_marks import MAX_MARKS
+from ctxmem.providers.anthropic_breakpoints import MAX_BREAKPOINTS
 from ctxmem.providers.neutral import Violation
 
 _MAX_MESSAGES = 100_000
@@ -42,7 +42,7 @@ def check(payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Viola
     for call_id in waiting:
         yield Violation("unanswered-call", f"messages[{len(messages) - 1}]", f"tool_use {call_id!r} has no result")
     yield from _system(payload.get("system"))
-    yield from _marks(payload)
+    yield from _breakpoints(payload)
 
 
 def _turn(role: Any, before: Any, after: Any, path: str, *, may_be_system: bool) -> Iterator[Violation]:
@@ -110,7 +110,7 @@ def _block(block: Any, role: Any, path: str, ids: set[str], waiting: list[str]) 
         if role != "assistant":
             yield Violation("block-role", path, "thinking stands only in an assistant's message")
         if "cache_control" in block:
-            yield Violation("mark-on-thinking", path, "a cache mark cannot stand on thinking")
+            yield Violation("breakpoint-on-thinking", path, "a cache breakpoint cannot stand on thinking")
         if kind == "thinking" and not block.get("signature"):
             yield Violation("signature", path, "thinking without its signature")
     elif role == "system" and kind != "text":
@@ -140,14 +140,16 @@ def _system(system: Any) -> Iterator[Violation]:
             yield Violation("system-text", f"system[{place}]", "not a text block with text in it")
 
 
-def _marks(payload: Mapping[str, Any]) -> Iterator[Violation]:
+def _breakpoints(payload: Mapping[str, Any]) -> Iterator[Violation]:
     marked = [block for key in ("tools", "system") for block in _listed(payload.get(key)) if "cache_control" in block]
     for message in payload["messages"]:
         for block in _listed(message.get("content")):
             marked += [block] if "cache_control" in block else []
             marked += [inner for inner in _listed(block.get("content")) if "cache_control" in inner]
-    if len(marked) > MAX_MARKS:
-        yield Violation("too-many-marks", "cache_control", f"{len(marked)} cache marks; at most {MAX_MARKS}")
+    if len(marked) > MAX_BREAKPOINTS:
+        yield Violation(
+            "too-many-breakpoints", "cache_control", f"{len(marked)} breakpoints; at most {MAX_BREAKPOINTS}"
+        )
 
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:

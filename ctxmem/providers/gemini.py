@@ -118,9 +118,9 @@ class Gemini(Shape):
         """Read `cachedContentTokenCount`."""
         return number(_camel(usage), "cachedContentTokenCount")
 
-    def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+    def join(self, units: Sequence[Unit], model: Model, breakpoints: Sequence[int] = ()) -> Wire:
         """Join units to contents: same roles merged, leading system units apart, a user's content first and last."""
-        del model, marks
+        del model, breakpoints
         system: list[Json] = []
         contents: list[Json] = []
         waiting: list[Json] = []

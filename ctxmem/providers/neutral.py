@@ -121,23 +121,23 @@ class Unit:
 class Wire(NamedTuple):
     """A joined prompt: `messages` for the SDK call, and `system` blocks where the provider takes them apart, else None.
 
-    `marks` are the places asked of `join`, as (message index, index in its content), for `kwargs`; `added_tokens`
+    `breakpoints` are the places asked of `join`, as (message index, index in its content), for `kwargs`; `added_tokens`
     counts what the join itself put in: `[earlier context pruned]`, `[continue]`.
     """
 
     messages: list[Json]
     system: list[Json] | None
     added_tokens: int = 0
-    marks: tuple[tuple[int, int], ...] = ()
+    breakpoints: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt as it is to be sent.
 
-    `reserve` is the room for the answer. `marks` are the places, from `Wire.marks`, where a provider that is told what
-    to cache should be told so: the end of the ledger and the end of the previous prompt. `drop_block` asks the provider
-    to drop thinking whose prefix was edited, instead of refusing it: to be set from the first edit on.
+    `reserve` is the room for the answer. `breakpoints` are the places, from `Wire.breakpoints`, up to which a provider
+    that is told what to cache should do so: the end of the ledger and the end of the previous prompt. `drop_block` asks
+    the provider to drop thinking whose prefix was edited, instead of refusing it: to be set from the first edit on.
     """
 
     provider: str
@@ -146,7 +146,7 @@ class Request:
     system: Sequence[Json] | None
     tools: Sequence[Any]
     reserve: int
-    marks: Sequence[tuple[int, int]] = ()
+    breakpoints: Sequence[tuple[int, int]] = ()
     drop_block: bool = False
 
 

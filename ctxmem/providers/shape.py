@@ -150,12 +150,12 @@ class Shape(Protocol):
         """Choose the cheapest copy of wire parts that shares no mutable state."""
         return copier(parts)
 
-    def join(self, units: Sequence[Unit], model: Model, marks: Sequence[int] = ()) -> Wire:
+    def join(self, units: Sequence[Unit], model: Model, breakpoints: Sequence[int] = ()) -> Wire:
         """Join units to a prompt; see `Renderer.join`. O(n), and called for every prompt.
 
         Here: a part is a message, and what a result has to spare stands after the last result of its run.
         """
-        del model, marks
+        del model, breakpoints
         messages: list[Json] = []
         waiting: list[Json] = []
         for unit in units:

@@ -14,7 +14,7 @@ TABLES = (
     "leases",  # session number -> slot, epoch, pid, host
     "sessions",  # both ways: hash of name -> number, number -> name
     "keys",  # session + hash of idempotency key -> id, digest
-    "marks",  # kind + block -> the ids that are forgotten, or pinned
+    "flags",  # kind + block -> the ids that are forgotten, or pinned
     "changes",  # number -> change
     "log",  # id -> unsealed record
     "forward",  # id -> forward record of an unsealed segment

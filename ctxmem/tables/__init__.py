@@ -1,1 +1,1 @@
-"""What stands in the store's tables beside the index: ids and slots, names, marks, changes, frames, turns."""
+"""What stands in the store's tables beside the index: ids and slots, names, flags, changes, frames, turns."""

@@ -11,7 +11,7 @@ from struct import Struct
 
 from ctxmem.errors import BadInput
 from ctxmem.store import Batch, Snapshot
-from ctxmem.tables import marks
+from ctxmem.tables import flags
 
 # On disk: never renumber.
 _BY_NAME = b"h"
@@ -83,7 +83,7 @@ def find_key(snapshot: Snapshot, name: bytes) -> tuple[int, bytes] | None:
     if value is None:
         return None
     segment_id, digest = _KEY_VALUE.unpack(value)
-    return None if marks.is_set(snapshot, marks.FORGOTTEN, segment_id) else (segment_id, digest)
+    return None if flags.is_set(snapshot, flags.FORGOTTEN, segment_id) else (segment_id, digest)
 
 
 def put_key(batch: Batch, name: bytes, segment_id: int, digest: bytes) -> None:

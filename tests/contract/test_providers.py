@@ -159,18 +159,18 @@ def _clean(value):
     return [_clean(item) for item in value] if isinstance(value, list) else value
 
 
-@given(said=groups, marks=st.lists(st.integers(0, 8), max_size=2), drop=st.booleans())
-def test_the_anthropic_call_is_valid_with_its_marks(said, marks, drop):
+@given(said=groups, breakpoints=st.lists(st.integers(0, 8), max_size=2), drop=st.booleans())
+def test_the_anthropic_call_is_valid_with_its_marks(said, breakpoints, drop):
     model = lookup("claude-opus-5-5")
     renderer = Renderer("anthropic", model)
     units = [renderer.text("be kind", "system"), *units_of(conversation(said), renderer)]
-    wire = renderer.join(units, sorted(min(mark, len(units)) for mark in marks))
+    wire = renderer.join(units, sorted(min(at, len(units)) for at in breakpoints))
     before = json.dumps(wire.messages)
     tools = [{"name": "ls", "input_schema": {"type": "object"}}]
-    request = Request("anthropic", model, wire.messages, wire.system, tools, 100, wire.marks, drop)
+    request = Request("anthropic", model, wire.messages, wire.system, tools, 100, wire.breakpoints, drop)
     payload = kwargs(request, {})
     assert validate(payload, "anthropic") == []
-    assert json.dumps(wire.messages) == before, "the prompt's own messages carry no marks"
+    assert json.dumps(wire.messages) == before, "the prompt's own messages carry no breakpoints"
     assert '"cache_control"' in json.dumps(payload)
     assert payload["max_tokens"] == 100
 

@@ -13,7 +13,7 @@ import pytest
 import ctxmem
 from ctxmem import loading
 from ctxmem.store.environment import Environment
-from ctxmem.tables import marks
+from ctxmem.tables import flags
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child goes its own way
 
@@ -87,7 +87,7 @@ def filled(path):
     ids = [memory.add(f"covered number{n}", session=f"s{n % 2}").id for n in range(50)]
     memory._log._writer.commit([])
     for segment_id in ids[::7]:
-        memory._log._mark(marks.FORGOTTEN, [segment_id], is_on=True, kind="forget")
+        memory._log._flag(flags.FORGOTTEN, [segment_id], is_on=True, kind="forget")
     return memory, ids
 
 

@@ -21,7 +21,7 @@ from ctxmem.search import facets, forward, ranking
 from ctxmem.search.query import parse
 from ctxmem.segment import NO_FACTS, Facts, Record
 from ctxmem.store.localstore import LocalStore
-from ctxmem.tables import changes, frames, marks
+from ctxmem.tables import changes, flags, frames
 
 _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).parent.parent / "oracle.py")
 oracle = importlib.util.module_from_spec(_spec)
@@ -109,7 +109,7 @@ class Rig:
         self.commit()
         self.forgotten.add(segment_id)
         with self.store.batch() as batch:
-            marks.change(batch, marks.FORGOTTEN, [segment_id], is_on=True)
+            flags.change(batch, flags.FORGOTTEN, [segment_id], is_on=True)
             changes.record(batch, "forget", [segment_id])
 
     def bulk(self, ids, drawn):

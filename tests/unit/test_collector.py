@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.collector import Plan, is_due, marks, plan
+from ctxmem.collector import Plan, is_due, levels, plan
 from ctxmem.collector.sweep import Step, cheapest, sweep
 from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
@@ -191,13 +191,13 @@ def test_many_steps_are_bucketed_and_free_just_enough():
 
 @given(st.integers(100, 1_000_000), st.floats(0, 5_000), st.floats(0.01, 1), st.floats(0.01, 2))
 def test_marks_are_in_order_and_within_the_budget(budget, turn_tokens, read, write):
-    water = marks(budget, Policy(), turn_tokens=turn_tokens, read_price=read, write_price=write)
+    water = levels(budget, Policy(), turn_tokens=turn_tokens, read_price=read, write_price=write)
 
     assert 0 < water.low_tokens < water.high_tokens <= budget
 
 
 def test_when_a_collection_is_due():
-    water = marks(10_000, Policy(high=0.9))
+    water = levels(10_000, Policy(high=0.9))
     assert not is_due(8_900, 10_000, water)
     assert is_due(9_100, 10_000, water)
     assert is_due(7_000, 10_000, water, is_cold=True)

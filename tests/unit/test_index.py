@@ -14,7 +14,7 @@ from ctxmem.search import forward
 from ctxmem.search.query import parse
 from ctxmem.segment import Record
 from ctxmem.store.localstore import LocalStore
-from ctxmem.tables import changes, frames, marks
+from ctxmem.tables import changes, flags, frames
 
 OPTIONS = Options(block_segments=256, tail_segments=8, merge_factor=4)
 
@@ -61,7 +61,7 @@ class Rig:
 
     def forget(self, *ids):
         with self.store.batch() as batch:
-            marks.change(batch, marks.FORGOTTEN, ids, is_on=True)
+            flags.change(batch, flags.FORGOTTEN, ids, is_on=True)
             changes.record(batch, "forget", list(ids))
 
     def find(self, text, index=None, **fields):

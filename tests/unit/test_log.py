@@ -1,4 +1,4 @@
-"""The log: append, barriers, keys, marks, leases, what other processes see, and how the small thread behaves."""
+"""The log: append, barriers, keys, flags, leases, what other processes see, and how the small thread behaves."""
 
 import subprocess
 import sys

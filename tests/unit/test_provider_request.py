@@ -1,4 +1,4 @@
-"""The SDK call: marks, thinking, headers, overrides; tool counts; images."""
+"""The SDK call: breakpoints, thinking, headers, overrides; tool counts; images."""
 
 import base64
 import io
@@ -32,15 +32,15 @@ SAID = [
 ]  # fmt: skip
 
 
-def wire_of(provider, model, marks=()):
+def wire_of(provider, model, breakpoints=()):
     renderer = Renderer(provider, lookup(model))
     units = [renderer.text("be kind", "system"), *units_of(conversation(SAID), renderer)]
-    return renderer.join(units, marks)
+    return renderer.join(units, breakpoints)
 
 
-def request(provider="anthropic", model="claude-opus-5-5", *, marks=(), tools=(), drop=False):
-    wire = wire_of(provider, model, marks)
-    return Request(provider, lookup(model), wire.messages, wire.system, tools, 1_000, wire.marks, drop)
+def request(provider="anthropic", model="claude-opus-5-5", *, breakpoints=(), tools=(), drop=False):
+    wire = wire_of(provider, model, breakpoints)
+    return Request(provider, lookup(model), wire.messages, wire.system, tools, 1_000, wire.breakpoints, drop)
 
 
 def test_openai_gets_model_messages_and_tools():
@@ -51,7 +51,7 @@ def test_openai_gets_model_messages_and_tools():
 
 
 def test_anthropic_gets_system_max_tokens_and_marks():
-    made = kwargs(request(marks=(2,)), {})
+    made = kwargs(request(breakpoints=(2,)), {})
     assert made["max_tokens"] == 1_000
     assert made["system"] == [{"type": "text", "text": "be kind", "cache_control": {"type": "ephemeral"}}]
     assert json.dumps(made).count("cache_control") == 3
@@ -63,7 +63,7 @@ def test_anthropic_gets_system_max_tokens_and_marks():
 
 def test_at_most_four_marks_and_the_caller_s_count():
     tools = [{"name": "ls", "input_schema": {}, "cache_control": {"type": "ephemeral"}}]
-    made = kwargs(request(marks=(2, 3), tools=tools), {})
+    made = kwargs(request(breakpoints=(2, 3), tools=tools), {})
     assert json.dumps(made).count("cache_control") == 4
     assert validate(made, "anthropic") == []
 

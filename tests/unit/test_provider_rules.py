@@ -144,8 +144,8 @@ def test_valid_messages(messages, model):
         ([USER, said(*got("a")["content"]), USER], "block-role"),
         ([USER, said(TEXT, THOUGHT), USER], "thinking-last"),
         ([USER, said({"type": "thinking", "thinking": "x"}, TEXT), USER], "signature"),
-        ([USER, said({**THOUGHT, **MARK}, TEXT), USER], "mark-on-thinking"),
-        ([{"role": "user", "content": [{**TEXT, **MARK}] * 5}], "too-many-marks"),
+        ([USER, said({**THOUGHT, **MARK}, TEXT), USER], "breakpoint-on-thinking"),
+        ([{"role": "user", "content": [{**TEXT, **MARK}] * 5}], "too-many-breakpoints"),
         (
             [USER, said(use("a")), {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": ""}]}]}],

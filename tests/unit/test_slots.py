@@ -1,4 +1,4 @@
-"""Slots, leases, marks, names and the change log: what several writers share."""
+"""Slots, leases, flags, names and the change log: what several writers share."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
 from ctxmem.store.localstore import LocalStore
 from ctxmem.store.locks import FIRST_SLOT, LockFile
-from ctxmem.tables import changes, leases, marks, names, slots
+from ctxmem.tables import changes, flags, leases, names, slots
 from ctxmem.tables.slots import Slot
 
 
@@ -183,40 +183,40 @@ def test_a_lease_of_an_earlier_epoch_is_dead(store):
         assert snapshot.count("leases") == 0
 
 
-# --- marks ---
+# --- flags ---
 
 
 def test_marks_are_set_and_cleared(store):
     ids = [1, 5, 65_535, 65_536, 2**48 - 1]
-    assert store.write(lambda batch: marks.change(batch, marks.PINNED, ids, is_on=True)) == ids
-    assert store.write(lambda batch: marks.change(batch, marks.PINNED, [5, 6], is_on=True)) == [6]
-    assert store.write(lambda batch: marks.change(batch, marks.PINNED, [1, 2, 65_536], is_on=False)) == [1, 65_536]
+    assert store.write(lambda batch: flags.change(batch, flags.PINNED, ids, is_on=True)) == ids
+    assert store.write(lambda batch: flags.change(batch, flags.PINNED, [5, 6], is_on=True)) == [6]
+    assert store.write(lambda batch: flags.change(batch, flags.PINNED, [1, 2, 65_536], is_on=False)) == [1, 65_536]
 
     with store.snapshot() as snapshot:
-        assert marks.ids(snapshot, marks.PINNED).tolist() == [5, 6, 65_535, 2**48 - 1]
-        assert marks.ids(snapshot, marks.PINNED, 6, 65_536).tolist() == [6, 65_535]
-        assert marks.ids(snapshot, marks.FORGOTTEN).tolist() == []
-        assert marks.ids(snapshot, marks.PINNED).dtype == np.int64
-    cached = marks.Marks(store.snapshot)
-    assert [n for n in (1, 5, 6, 7, 2**48 - 1) if cached.has(marks.PINNED, n)] == [5, 6, 2**48 - 1]
+        assert flags.ids(snapshot, flags.PINNED).tolist() == [5, 6, 65_535, 2**48 - 1]
+        assert flags.ids(snapshot, flags.PINNED, 6, 65_536).tolist() == [6, 65_535]
+        assert flags.ids(snapshot, flags.FORGOTTEN).tolist() == []
+        assert flags.ids(snapshot, flags.PINNED).dtype == np.int64
+    cached = flags.Flags(store.snapshot)
+    assert [n for n in (1, 5, 6, 7, 2**48 - 1) if cached.has(flags.PINNED, n)] == [5, 6, 2**48 - 1]
 
 
 def test_many_marks_become_a_bitmap(store):
     ids = list(range(0, 65_536, 3))
-    store.write(lambda batch: marks.change(batch, marks.FORGOTTEN, ids, is_on=True))
+    store.write(lambda batch: flags.change(batch, flags.FORGOTTEN, ids, is_on=True))
 
     with store.snapshot() as snapshot:
-        assert len(snapshot.last("marks")[1]) == 8194
-        assert marks.ids(snapshot, marks.FORGOTTEN).tolist() == ids
+        assert len(snapshot.last("flags")[1]) == 8194
+        assert flags.ids(snapshot, flags.FORGOTTEN).tolist() == ids
 
 
 def test_marks_in_memory_follow_when_told(store):
-    cached = marks.Marks(store.snapshot)
-    assert not cached.has(marks.PINNED, 3)
-    store.write(lambda batch: marks.change(batch, marks.PINNED, [3], is_on=True))
+    cached = flags.Flags(store.snapshot)
+    assert not cached.has(flags.PINNED, 3)
+    store.write(lambda batch: flags.change(batch, flags.PINNED, [3], is_on=True))
     cached.clear()
 
-    assert cached.has(marks.PINNED, 3)
+    assert cached.has(flags.PINNED, 3)
 
 
 # --- names ---

@@ -1,6 +1,6 @@
-"""What a segment can be marked as, apart from its record: forgotten, pinned. One entry for 65,536 consecutive ids.
+"""What a segment is flagged as, apart from its record: forgotten, pinned. One entry for 65,536 consecutive ids.
 
-I1. A mark is set or cleared in the transaction that says so; `Marks` is a cache of what is committed.
+I1. A flag is set or cleared in the transaction that says so; `Flags` is a cache of what is committed.
 I2. An entry is a list of offsets up to 4,096 of them, else a bitmap: never above 8 KB.
 """
 
@@ -29,37 +29,37 @@ _LIST_MOST = 4096
 
 
 def change(batch: Batch, kind: bytes, ids: Iterable[int], *, is_on: bool) -> list[int]:
-    """Set or clear a mark; the ids, ascending, for which that was a change."""
+    """Set or clear a flag; return the ids, ascending, for which that was a change."""
     wanted: dict[int, list[int]] = {}
     for segment_id in ids:
         wanted.setdefault(segment_id // SPAN, []).append(segment_id % SPAN)
     changed: list[int] = []
     for span in sorted(wanted):
-        bits = _bits(batch.get("marks", _KEY.pack(kind, span)))
+        bits = _bits(batch.get("flags", _KEY.pack(kind, span)))
         offsets = np.unique(np.array(wanted[span], dtype=np.int64))
         offsets = offsets[bits[offsets] != is_on]
         if not len(offsets):
             continue
         bits[offsets] = is_on
         if bits.any():
-            batch.put("marks", _KEY.pack(kind, span), _packed(bits))
+            batch.put("flags", _KEY.pack(kind, span), _packed(bits))
         else:
-            batch.delete("marks", _KEY.pack(kind, span))
+            batch.delete("flags", _KEY.pack(kind, span))
         changed += (offsets + span * SPAN).tolist()
     return changed
 
 
 def is_set(snapshot: Snapshot, kind: bytes, segment_id: int) -> bool:
-    """Say whether a segment is marked, as this snapshot has it; about 5 us."""
-    value = snapshot.get("marks", _KEY.pack(kind, segment_id // SPAN))
+    """Say whether a segment has a flag, as this snapshot has it; about 5 us."""
+    value = snapshot.get("flags", _KEY.pack(kind, segment_id // SPAN))
     return value is not None and bool(_bits(value)[segment_id % SPAN])
 
 
 def ids(snapshot: Snapshot, kind: bytes, start: int = 0, stop: int = MAX_ID + 1) -> NDArray[np.int64]:
-    """The marked ids with start <= id < stop, ascending: `int64[n]`."""
+    """Return the flagged ids with start <= id < stop, ascending: `int64[n]`."""
     found = []
     last = _KEY.pack(kind, max(stop - 1, 0) // SPAN) + b"\0"
-    for key, value in snapshot.scan("marks", _KEY.pack(kind, start // SPAN), last):
+    for key, value in snapshot.scan("flags", _KEY.pack(kind, start // SPAN), last):
         span = _KEY.unpack(key)[1]
         found.append(np.flatnonzero(_bits(value)) + span * SPAN)
     if not found:
@@ -74,7 +74,7 @@ def _bits(value: bytes | None) -> NDArray[np.bool_]:
     if value is None:
         return bits
     if value[0] != _VERSION:
-        raise FormatMismatch(f"marks of version {value[0]}, this ctxmem reads {_VERSION}; install a newer one")
+        raise FormatMismatch(f"flags of version {value[0]}, this ctxmem reads {_VERSION}; install a newer one")
     if value[1] == _BITMAP:
         return np.unpackbits(np.frombuffer(value, dtype=np.uint8, offset=2), bitorder="little").astype(np.bool_)
     bits[np.frombuffer(value, dtype="<u2", offset=2)] = True
@@ -88,8 +88,8 @@ def _packed(bits: NDArray[np.bool_]) -> bytes:
     return bytes((_VERSION, _BITMAP)) + np.packbits(bits, bitorder="little").tobytes()
 
 
-class Marks:
-    """The marks in memory, loaded span by span when first asked for: 8 KB for each span that has any. Thread-safe."""
+class Flags:
+    """The flags in memory, loaded span by span when first asked for: 8 KB for each span that has any. Thread-safe."""
 
     def __init__(self, snapshot: Callable[[], Any]) -> None:
         self._snapshot = snapshot
@@ -98,7 +98,7 @@ class Marks:
         self._version = 0
 
     def has(self, kind: bytes, segment_id: int) -> bool:
-        """Whether a segment carries a mark, as of the last `clear`; 0.3 us."""
+        """Say whether a segment has a flag, as of the last `clear`; 0.3 us."""
         span, offset = divmod(segment_id, SPAN)
         bits = self._bits_of(kind, span)
         return bits is not None and bool(bits[offset >> 3] >> (offset & 7) & 1)
@@ -110,12 +110,12 @@ class Marks:
             return self._load(kind, span)
 
     def among(self, kind: bytes, segment_ids: Sequence[int]) -> frozenset[int]:
-        """Which of the segments carry a mark, numbers that are no ids left out; 20 us for 500 where none is marked."""
+        """Return which segments have a flag, leaving out numbers that are no ids; 20 us for 500 where none has."""
         spans = {segment_id // SPAN for segment_id in segment_ids if 0 <= segment_id <= MAX_ID}
-        marked = {span for span in spans if self._bits_of(kind, span) is not None}
-        if not marked:
+        flagged = {span for span in spans if self._bits_of(kind, span) is not None}
+        if not flagged:
             return frozenset()
-        return frozenset(i for i in segment_ids if i // SPAN in marked and self.has(kind, i))
+        return frozenset(i for i in segment_ids if i // SPAN in flagged and self.has(kind, i))
 
     @property
     def version(self) -> int:
@@ -123,7 +123,7 @@ class Marks:
         return self._version
 
     def clear(self) -> None:
-        """Drop what is cached: something was marked."""
+        """Drop what is cached: something was flagged."""
         with self._lock:
             self._version += 1
             self._spans.clear()
@@ -131,7 +131,7 @@ class Marks:
     def _load(self, kind: bytes, span: int) -> bytes | None:
         version = self._version
         with self._snapshot() as snapshot:
-            value = snapshot.get("marks", _KEY.pack(kind, span))
+            value = snapshot.get("flags", _KEY.pack(kind, span))
         packed = None if value is None else np.packbits(_bits(value), bitorder="little").tobytes()
         with self._lock:
             if version == self._version:  # else it may be from before the change that cleared the cache

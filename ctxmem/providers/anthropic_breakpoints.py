@@ -1,4 +1,4 @@
-"""Anthropic's cache marks: where they stand in a prompt, and that they are at most four."""
+"""Anthropic's cache breakpoints: where they stand in a prompt, and that they are at most four."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,18 +7,18 @@ from ctxmem.providers.anthropic_blocks import THINKING
 from ctxmem.providers.neutral import Request
 from ctxmem.providers.plain import Json
 
-MAX_MARKS = 4
+MAX_BREAKPOINTS = 4
 _MARK = {"type": "ephemeral"}
 
 
 def marked(request: Request) -> tuple[list[Json], list[Json], list[Any]]:
-    """Place cache marks: the last system block (or tool), `request.marks`, the end; at most four, on copies.
+    """Place breakpoints: the last system block (or tool), `request.breakpoints`, the end; at most four, on copies.
 
-    Marks that the caller's tools carry count as well; of what remains the later places go first, since a mark covers
+    Breakpoints that the caller's tools carry count as well; of what remains the later places go first, since one covers
     all that stands before it.
     """
     messages, system, tools = list(request.messages), list(request.system or ()), list(request.tools)
-    left = MAX_MARKS - sum(isinstance(tool, Mapping) and "cache_control" in tool for tool in tools)
+    left = MAX_BREAKPOINTS - sum(isinstance(tool, Mapping) and "cache_control" in tool for tool in tools)
     if left > 0 and system:
         system[-1] = {**system[-1], "cache_control": dict(_MARK)}
         left -= 1
@@ -28,7 +28,7 @@ def marked(request: Request) -> tuple[list[Json], list[Json], list[Any]]:
     if not messages:
         return messages, system, tools
     end = (len(messages) - 1, len(messages[-1]["content"]) - 1)
-    places = sorted({place for place in map(_markable(messages), [*request.marks, end]) if place is not None})
+    places = sorted({place for place in map(_markable(messages), [*request.breakpoints, end]) if place is not None})
     for index, place in reversed(places[-left:] if left > 0 else []):
         message = messages[index]
         blocks = list(message["content"])
@@ -38,7 +38,7 @@ def marked(request: Request) -> tuple[list[Json], list[Json], list[Any]]:
 
 
 def _markable(messages: Sequence[Json]) -> Callable[[tuple[int, int]], tuple[int, int] | None]:
-    """Make the function that moves a place back, within its message, to a block that may carry a mark."""
+    """Make the function that moves a place back, within its message, to a block that may carry a breakpoint."""
 
     def nearest(place: tuple[int, int]) -> tuple[int, int] | None:
         index, at = place

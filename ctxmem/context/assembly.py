@@ -131,9 +131,10 @@ def writer(session: Session, prepared: Prepared) -> Write:
 
 def last_prompt(session: Session, request: TurnRequest) -> Prompt | None:
     """Return the last turn's prompt where a resumed session is asked for it again and nothing was appended since."""
+    session.follow_flags()
     row, state = session.now.row, session.now.state
-    if not row.turn or row.asked != request.digest or row.newest != state.last_id:
-        return None
+    if not row.turn or row.asked != request.digest or row.newest != state.last_id or session.shows_forgotten:
+        return None  # what was forgotten since is rendered otherwise: other bytes are another turn
     with session.log.snapshot() as snapshot:
         turn = turns.turn(snapshot, session.number, row.turn)
     if turn is None or turn.epoch != state.epoch or not _fits(session.now, turn):

@@ -342,6 +342,11 @@ class Session:
                 state.end_epoch()
             self.view.forget()
 
+    @property
+    def shows_forgotten(self) -> bool:
+        """Whether something that the state shows or quotes was forgotten, as of the last `follow_flags`."""
+        return bool(self._seen_forgotten)
+
     # -- the reach of recall ------------------------------------------------------------------------------------------
 
     def beyond_fork(self) -> IdSet:

@@ -110,3 +110,18 @@ def test_a_context_that_is_asked_for_while_it_closes_is_a_new_one(memory):
     assert memory.context("a", **HOW) is second
     first.close()  # an old handle does not let go of the new one
     assert memory.context("a", **HOW) is second
+
+
+@pytest.mark.parametrize("reopens_first", [True, False])
+def test_a_turn_is_not_given_again_with_other_bytes_once_something_was_forgotten(memory, reopens_first):
+    context = memory.context("a", **HOW)
+    secret = context.append(user("the code is 4711"))
+    first = context.assemble()
+    context.close()
+    if reopens_first:
+        context = memory.context("a", **HOW)
+    memory.forget(secret.id)
+    again = memory.context("a", **HOW).assemble()
+    assert "4711" not in str(again.messages)
+    assert again.turn == first.turn + 1
+    assert not memory.context("a", **HOW).replay(first.turn).is_complete

@@ -164,6 +164,7 @@ class Story:
         context = self.memory.context(self.name, **HOW)
         for turn, sent in self.turns.items():
             again = context.replay(turn)
+            assert len(sent) == 1, f"{self.name}: turn {turn} was given with other bytes"
             assert {digest(again)} == sent or not again.is_complete, f"{self.name}: turn {turn} is replayed otherwise"
         lost = [turn for turn in range(1, context.turn + 1) if turn not in self.turns]
         pending = [call for call in self.unsure if call.name == "assemble"]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ctxmem
-from ctxmem.search import terms
+from ctxmem.search import english, terms
 
 PAGE_CHARS = 10_500  # about 3,000 tokens of Python
 KINDS = ("identifier", "error", "docstring", "topic", "line")
@@ -133,8 +133,8 @@ def _pairs(text, spread, rng):
     """Return up to two pairs of words, each of one docstring of a page."""
     docstrings = re.findall(r'"""(.+?)"""', text, re.DOTALL)
     for docstring in rng.sample(docstrings, min(2, len(docstrings))):
-        words = sorted({word for word in re.findall(r"\b[a-z]{4,12}\b", docstring) if word not in terms.STOP_WORDS})
-        words = [word for word in words if 1 < spread[terms.stem(word)] < 200]
+        words = sorted({word for word in re.findall(r"\b[a-z]{4,12}\b", docstring) if word not in english.STOP_WORDS})
+        words = [word for word in words if 1 < spread[english.stem(word)] < 200]
         if len(words) > 1:
             yield " ".join(rng.sample(words, 2))
 

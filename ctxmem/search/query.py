@@ -20,6 +20,7 @@ from itertools import islice
 
 from ctxmem.errors import BadQuery
 from ctxmem.search import terms
+from ctxmem.search.english import stem
 
 MAX_CHARS = 65_536  # a longer query is refused
 READ_CHARS = 8_192  # of a shorter one the beginning is read: it holds more than the terms that are kept
@@ -180,7 +181,7 @@ class _Parser:
         start = terms.fold(word)
         if len(start) < PREFIX_CHARS:
             raise BadQuery(f"the prefix {word}* is too short; give at least {PREFIX_CHARS} characters before the *")
-        stems = dict.fromkeys([terms.stem(start), *(start[:-cut] for cut in (1, 2) if len(start) - cut > PREFIX_CHARS)])
+        stems = dict.fromkeys([stem(start), *(start[:-cut] for cut in (1, 2) if len(start) - cut > PREFIX_CHARS)])
         stems.pop(start, None)
         self.prefixes[Prefix(start, tuple(stems), sign)] = None
 

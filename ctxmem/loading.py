@@ -141,12 +141,8 @@ def _append_each(log: Log, items: Iterable[_Item], ids: list[int], progress: Pro
 
 def _load_blocks(log: Log, items: Iterable[_Item], ids: list[int], progress: Progress | None) -> None:
     wanted = log.options.load_workers
-    with log.bulk() as bulk:
-        if bulk is not None:
-            with Workers(min(os.cpu_count() or 1, 4) if wanted is None else wanted) as workers:
-                for item in _analysed(items, workers):
-                    ids.append(bulk.add(item.record, item.key, item.words))
-                    if progress is not None and len(ids) % _PROGRESS == 0:
-                        progress(len(ids))
-            return
-    _append_each(log, items, ids, progress)  # another process maintains the store: the way of every append
+    with log.bulk() as bulk, Workers(min(os.cpu_count() or 1, 4) if wanted is None else wanted) as workers:
+        for item in _analysed(items, workers):
+            ids.append(bulk.add(item.record, item.key, item.words))
+            if progress is not None and len(ids) % _PROGRESS == 0:
+                progress(len(ids))

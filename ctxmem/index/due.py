@@ -1,12 +1,12 @@
 """Decide what the index's maintenance does next: pure choices over the list of runs.
 
 Invariants:
-I1. A block that is full ends as one run. In any other, fewer than `merge_factor` adjacent runs of one size are left.
+I1. A block into which nothing comes any more ends as one run. In any other, fewer than `merge_factor` adjacent runs of
+    one size are left.
 I2. Every segment is copied by a merge at most once a size: 1,024 -> 8,192 -> 65,536.
 """
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 
 from ctxmem.options import Options
 from ctxmem.search.runs import Run
@@ -15,21 +15,22 @@ FORGOTTEN_SHARE = 0.05  # a run is rewritten without its forgotten segments when
 FORGOTTEN_LEAST = 64  # and more than these
 
 
-def next_merge(runs: Sequence[Run], options: Options) -> list[Run]:
-    """Return runs of one block to merge, none when all is well; `runs` are in order of their first id.
+def next_merge(runs: Sequence[Run], options: Options, is_whole: Callable[[], bool]) -> list[Run]:
+    """Return those runs of a block to merge, none when all is well.
+
+    Parameters:
+        runs: all of one block, in order of their first id.
+        is_whole: whether all that the block will ever hold is in its runs.
 
     >>> runs = [Run(serial, 1024 * serial, 1024, 1024, 0.0, 0.0) for serial in range(9)]
-    >>> len(next_merge(runs, Options())), len(next_merge(runs[:7], Options()))
-    (9, 0)
+    >>> [len(next_merge(some, Options(), lambda: False)) for some in (runs, runs[:7])]
+    [9, 0]
+    >>> len(next_merge(runs[:7], Options(), lambda: True))
+    7
     """
-    for block, members in groupby(runs, key=lambda run: run.first // options.block_segments):
-        of_block = list(members)
-        if len(of_block) > 1 and of_block[-1].stop == (block + 1) * options.block_segments:
-            return of_block
-        found = _adjacent(of_block, options)
-        if found:
-            return found
-    return []
+    if len(runs) < 2:
+        return []
+    return list(runs) if is_whole() else _adjacent(runs, options)
 
 
 def _adjacent(runs: Sequence[Run], options: Options) -> list[Run]:

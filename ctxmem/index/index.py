@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.codec import Codec
-from ctxmem.index import check, due, manifest, merging, sealing
+from ctxmem.index import check, manifest, sealing
+from ctxmem.index.jobs import Jobs, Known
 from ctxmem.options import Options
 from ctxmem.search import forward, search
 from ctxmem.search.columns import Sessions
@@ -76,7 +77,7 @@ class Index:
         self._snapshot_number = -1
         self._position: changes.Position | None = None
         self._is_torn = False  # a change of the above was begun and not ended (I4)
-        self._job: Iterator[None] | None = None
+        self._jobs = Jobs(store, options, codec, self._lock, self._known)
         self.refresh()
 
     # --- what is new ---
@@ -272,91 +273,20 @@ class Index:
         """Read texts, the lock in hand: the parts must not change in the midst of a question (I1)."""
         return [record.text for record in self.read(ids)]
 
-    # --- maintenance: the caller holds the store's maintenance lock ---
+    # --- maintenance ---
 
     def steps(self) -> Iterator[None]:
-        """Seal, merge and purge what is due, each step about 1 ms; may be left at any point and called again.
-
-        What was begun goes on at the next call, here; where another process took over meanwhile, it is given up.
-        """
-        while True:
-            if self._job is None:
-                self._job = self._next_job()
-            if self._job is None:
-                return
-            yield from self._step()
-
-    def _step(self) -> Iterator[None]:
-        assert self._job is not None  # steps() has seen to it
-        try:
-            next(self._job)
-        except (StopIteration, manifest.TakenOver):
-            self._job = None
-        except BaseException:
-            self._job = None
-            raise
-        yield
-
-    def _next_job(self) -> Iterator[None] | None:
-        with self._lock, self._store.snapshot() as snapshot:
-            self._apply(snapshot)
-            if manifest.is_untidy(snapshot):
-                return manifest.sweep(self._store)
-            for block, tail in sorted(self._tails.items()):
-                if tail.n and self._is_due(block, tail):
-                    ids = self._committed(snapshot, block, tail)
-                    if ids and (len(ids) >= self._options.tail_segments or ids[-1] == self._last_id(block)):
-                        return self._seal(ids, tail)
-            found = due.next_merge(self._runs, self._options)
-            if found:
-                return merging.merge(self._store, found, self._forgotten_between(found[0].first, found[-1].stop))
-            for run in self._runs:
-                if due.wants_purge(run, self._n_forgotten(run)):
-                    return self._rewrite(run)
-        return None
-
-    def _is_due(self, block: int, tail: Tail) -> bool:
-        return tail.n >= self._options.tail_segments or tail.last_id == self._last_id(block)
-
-    def _last_id(self, block: int) -> int:
-        return (block + 1) * self._options.block_segments - 1
-
-    def _committed(self, snapshot: Snapshot, block: int, tail: Tail) -> list[int]:
-        """Return the first committed segments of a tail, as many as one seal takes."""
-        most = self._options.tail_segments * self._options.merge_factor
-        ids: list[int] = []
-        for key in snapshot.keys("forward", frames.key(tail.first), _end_key(self._last_id(block) + 1)):
-            ids.append(frames.segment_id_of(key))
-            if len(ids) == most:
-                break
-        return ids
-
-    def _seal(self, ids: list[int], tail: Tail) -> Iterator[None]:
-        forgotten = set(self._forgotten_between(ids[0], ids[-1] + 1).tolist())
-        return sealing.seal(self._store, self._codec, ids, tail.forward, forgotten)
-
-    def _rewrite(self, run: Run) -> Iterator[None]:
-        return merging.merge(self._store, [run], self._forgotten_between(run.first, run.stop), "purge")
-
-    def _forgotten_between(self, first: int, stop: int) -> npt.NDArray[np.int64]:
-        low, high = self._forgotten.searchsorted([first, stop]).tolist()
-        return self._forgotten[low:high]
-
-    def _n_forgotten(self, run: Run) -> int:
-        return len(self._forgotten_between(run.first, run.stop))
+        """Seal, merge and purge what is due, each step about 1 ms; see `Jobs.steps`."""
+        return self._jobs.steps()
 
     def purge(self) -> None:
-        """Rewrite every run that holds terms or facets of forgotten segments; seconds for a full block."""
-        for _ in self.steps():
-            pass
-        self.refresh()
-        for run in list(self._runs):
-            if self._n_forgotten(run) > run.n_forgotten:
-                for _ in self._rewrite(run):
-                    pass
-        sealing.erase_forwards(self._store, self._forgotten.tolist())
-        for _ in self.steps():
-            pass
+        """Take what is forgotten out of every run and forward record; seconds for a full block."""
+        self._jobs.purge()
+
+    def _known(self, snapshot: Snapshot) -> Known:
+        """Bring this up to a snapshot and show it; the caller holds the lock for as long as it looks."""
+        self._apply(snapshot)
+        return Known(self._runs, self._tails, self._forgotten)
 
     def bulk(self) -> sealing.Bulk:
         """Return a writer of whole runs, past the log, for `add_many`; the blocks of its ids hold nothing yet."""
@@ -387,6 +317,5 @@ class Index:
     def close(self) -> None:
         """Drop what is in memory; what was begun is left for whoever opens the store next."""
         with self._lock:
-            self._job = None
             self._tails.clear()
             self._runs = []

@@ -1,10 +1,12 @@
 """The list of runs in the store, and how one comes to be in it: serials, what is being written, publishing, sweeping.
 
 Invariants:
-I1. A serial is given out once, before anything is written under it: a run is appended at the end of its tables.
-I2. At most one unpublished run exists; its record in `meta` says which ids it is of. Whoever maintains next sweeps it.
+I1. A serial is given out once, before anything is written under it.
+I2. At most one unpublished run of a block exists; the block's record in `meta` says which ids it is of. Whoever
+    maintains the block next sweeps it.
 I3. Publishing is one transaction: new run in, replaced runs out, the change told to other processes.
 I4. A process whose work was taken over finds its record gone and gives up: nothing is published twice.
+I5. Whoever begins, writes, publishes or sweeps holds the maintenance of the block.
 Does not know: what is in a run, when to make one.
 """
 
@@ -15,30 +17,39 @@ from functools import partial
 from operator import methodcaller
 
 from ctxmem.search.runs import TABLES, Put, Run
-from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.store import Batch, Snapshot, Store, after
 from ctxmem.tables import changes, frames
 
 WRITE_BYTES = 128 << 10  # of one maintenance transaction: about 0.5 ms
 SWEPT = 512  # entries deleted in one transaction
 
-_KEY = b"index.state"  # On disk: never rename.
-_RECORD = struct.Struct("<BIIQQ?")  # version, next serial; of the draft (0: none): serial, first id, stop, is a seal
+_SERIAL = b"index.serial"  # On disk: never rename. The next serial, u32.
+_BLOCK = b"index.block/"  # On disk: never rename. With the block's number, u32: what is unfinished in it.
+_RECORD = struct.Struct("<BIQQ?")  # version; of the draft (serial 0: none): serial, first id, stop, is a seal; rubbish
 _VERSION = 2  # On disk: never renumber.
-_RUBBISH = b"index.rubbish"  # On disk: never rename. Serials whose entries are to be deleted.
 
 
 class TakenOver(Exception):
-    """Another process has taken up maintenance; what this one was writing is swept."""
+    """Another process has taken up the block's maintenance; what this one was writing is swept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A run that is being written: its serial, the ids `[first, stop)` that it is of, and whether bodies go with it."""
+    """A run that is being written, of the ids `[first, stop)` of a block; `is_seal`: bodies go with it."""
 
+    block: int
     serial: int
     first: int
     stop: int
     is_seal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """What is unfinished in a block: a draft, and serials whose entries are to be deleted, four bytes each."""
+
+    draft: Draft | None = None
+    rubbish: bytes = b""
 
 
 def load(snapshot: Snapshot) -> list[Run]:
@@ -46,19 +57,26 @@ def load(snapshot: Snapshot) -> list[Run]:
     return sorted((Run.decode(key, value) for key, value in snapshot.scan("runs")), key=lambda run: run.first)
 
 
-def begin(store: Store, first: int, stop: int, *, is_seal: bool) -> Draft:
-    """Claim the next serial for a run of the ids `[first, stop)`; there must be nothing left to sweep.
+def begin(
+    store: Store, block: int, first: int, stop: int, *, is_seal: bool, if_so: Callable[[Batch], bool] | None = None
+) -> Draft:
+    """Claim the next serial for a run of the ids `[first, stop)` of a block; nothing in it is left to sweep.
+
+    Parameters:
+        if_so: run in the same transaction; where it says False nothing is begun.
 
     Raises:
-        TakenOver: another process has begun one.
+        TakenOver: another process has begun one, or `if_so` said False.
     """
 
     def apply(batch: Batch) -> Draft:
-        serial, writing = _read(batch)
-        if writing is not None:
+        if _unfinished(batch, block).draft is not None or (if_so is not None and not if_so(batch)):
             raise TakenOver
-        draft = Draft(serial, first, stop, is_seal)
-        _write(batch, serial + 1, draft)
+        value = batch.get("meta", _SERIAL)
+        serial = 1 if value is None else int.from_bytes(value, "big")
+        batch.put("meta", _SERIAL, (serial + 1).to_bytes(4, "big"))
+        draft = Draft(block, serial, first, stop, is_seal)
+        _note(batch, block, _Unfinished(draft, _unfinished(batch, block).rubbish))
         return draft
 
     return store.write(apply)
@@ -89,11 +107,17 @@ def write(store: Store, draft: Draft, puts: Iterable[Put | None], *, limit_bytes
 
 def _put(store: Store, draft: Draft, puts: Sequence[Put]) -> None:
     def apply(batch: Batch) -> None:
-        _check(batch, draft)
+        ensure(batch, draft)
+        is_last = {table: _is_last(batch, table, draft.serial) for table in {put[0] for put in puts} & set(TABLES)}
         for table, key, value in puts:
-            batch.put(table, key, value, append=table in TABLES)
+            batch.put(table, key, value, append=is_last.get(table, False))
 
     store.write(apply)
+
+
+def _is_last(batch: Batch, table: str, serial: int) -> bool:
+    """Whether a table ends with a serial's entries; not so while a run of another block, begun later, is written."""
+    return next(batch.keys(table, (serial + 1).to_bytes(4, "big")), None) is None
 
 
 def publish(
@@ -112,57 +136,45 @@ def publish(
     """
 
     def apply(batch: Batch) -> None:
-        _check(batch, draft)
+        ensure(batch, draft)
         if run is not None:
             batch.put("runs", run.key, run.encode())
         for old in replaced:
             batch.delete("runs", old.key)
-        rubbish = batch.get("meta", _RUBBISH) or b""
-        batch.put("meta", _RUBBISH, rubbish + b"".join(old.key for old in replaced))
         if also is not None:
             also(batch)
-        _write(batch, _read(batch)[0], None)
+        rubbish = _unfinished(batch, draft.block).rubbish + b"".join(old.key for old in replaced)
+        _note(batch, draft.block, _Unfinished(None, rubbish))
         changes.record(batch, kind, [draft.first, draft.stop])
 
     store.write(apply)
 
 
-def is_untidy(snapshot: Snapshot) -> bool:
-    """Say whether there is anything to sweep."""
-    return _read(snapshot)[1] is not None or bool(snapshot.get("meta", _RUBBISH))
+def untidy(snapshot: Snapshot) -> list[int]:
+    """Return the blocks in which there is something to sweep."""
+    return [int.from_bytes(key[len(_BLOCK) :], "big") for key in snapshot.keys("meta", _BLOCK, after(_BLOCK))]
 
 
-def sweep(store: Store) -> Iterator[None]:
-    """Delete what an unfinished draft and replaced runs left, in bounded transactions; yield after each."""
+def sweep(store: Store, block: int) -> Iterator[None]:
+    """Delete what an unfinished draft and replaced runs of a block left, in bounded transactions; yield after each."""
     with store.snapshot() as snapshot:
-        _, draft = _read(snapshot)
-        rubbish = snapshot.get("meta", _RUBBISH) or b""
-    if draft is not None:
-        serial = draft.serial.to_bytes(4, "big")
-        ranges = [(table, serial, _after(serial)) for table in TABLES]
-        if draft.is_seal:  # nobody can have read them; those of a merge are live
-            ranges.append(("frames", frames.key(draft.first), frames.key(draft.stop)))
-        yield from _delete(store, ranges)
-        store.write(partial(_let_go, draft=draft))
-        yield
-    for start in range(0, len(rubbish), 4):
-        serial = rubbish[start : start + 4]
-        yield from _delete(store, [(table, serial, _after(serial)) for table in TABLES])
-    if rubbish:
-        store.write(partial(_swept, n_bytes=len(rubbish)))
-        yield
+        found = _unfinished(snapshot, block)
+    serials = [found.rubbish[start : start + 4] for start in range(0, len(found.rubbish), 4)]
+    ranges = [(table, serial, _after(serial)) for serial in serials for table in TABLES]
+    if found.draft is not None:
+        serial = found.draft.serial.to_bytes(4, "big")
+        ranges += [(table, serial, _after(serial)) for table in TABLES]
+        if found.draft.is_seal:  # nobody can have read them; those of a merge are live
+            ranges.append(("frames", frames.key(found.draft.first), frames.key(found.draft.stop)))
+    yield from _delete(store, ranges)
+    store.write(partial(_swept, block=block, found=found))
+    yield
 
 
-def _let_go(batch: Batch, draft: Draft) -> None:
-    """Note that nothing is left of a draft."""
-    following, found = _read(batch)
-    if found == draft:
-        _write(batch, following, None)
-
-
-def _swept(batch: Batch, n_bytes: int) -> None:
-    """Note that nothing is left of the serials in the first bytes of the list."""
-    batch.put("meta", _RUBBISH, (batch.get("meta", _RUBBISH) or b"")[n_bytes:])
+def _swept(batch: Batch, block: int, found: _Unfinished) -> None:
+    """Note that nothing is left of what was found unfinished in a block."""
+    if _unfinished(batch, block) == found:
+        _note(batch, block, _Unfinished())
 
 
 def _delete(store: Store, ranges: Iterable[tuple[str, bytes, bytes]]) -> Iterator[None]:
@@ -178,20 +190,28 @@ def _after(serial: bytes) -> bytes:
     return (int.from_bytes(serial, "big") + 1).to_bytes(4, "big")
 
 
-def _check(batch: Batch, draft: Draft) -> None:
-    if _read(batch)[1] != draft:
+def ensure(snapshot: Snapshot, draft: Draft) -> None:
+    """Raise `TakenOver` where a draft is not the block's any more."""
+    if _unfinished(snapshot, draft.block).draft != draft:
         raise TakenOver
 
 
-def _read(snapshot: Snapshot) -> tuple[int, Draft | None]:
-    value = snapshot.get("meta", _KEY)
+def _key(block: int) -> bytes:
+    return _BLOCK + block.to_bytes(4, "big")
+
+
+def _unfinished(snapshot: Snapshot, block: int) -> _Unfinished:
+    value = snapshot.get("meta", _key(block))
     if value is None:
-        return 1, None
-    _, following, serial, first, stop, is_seal = _RECORD.unpack(value)
-    return following, Draft(serial, first, stop, is_seal) if serial else None
+        return _Unfinished()
+    _, serial, first, stop, is_seal = _RECORD.unpack_from(value)
+    return _Unfinished(Draft(block, serial, first, stop, is_seal) if serial else None, value[_RECORD.size :])
 
 
-def _write(batch: Batch, following: int, draft: Draft | None) -> None:
-    found = draft or Draft(0, 0, 0, is_seal=False)
-    record = _RECORD.pack(_VERSION, following, found.serial, found.first, found.stop, found.is_seal)
-    batch.put("meta", _KEY, record)
+def _note(batch: Batch, block: int, unfinished: _Unfinished) -> None:
+    if unfinished == _Unfinished():
+        batch.delete("meta", _key(block))
+        return
+    draft = unfinished.draft or Draft(block, 0, 0, 0, is_seal=False)
+    record = _RECORD.pack(_VERSION, draft.serial, draft.first, draft.stop, draft.is_seal)
+    batch.put("meta", _key(block), record + unfinished.rubbish)

@@ -28,14 +28,14 @@ PIECE = 4_096  # postings of one step
 _ENTRIES = 32  # entries of one run that one step reads at most
 
 
-def merge(store: Store, runs: Sequence[Run], forgotten: Array, kind: str = "merge") -> Iterator[None]:
+def merge(store: Store, block: int, runs: Sequence[Run], forgotten: Array, kind: str = "merge") -> Iterator[None]:
     """Write adjacent runs of one block as a single one, without the terms of `forgotten` ids, in bounded steps.
 
     Raises:
-        manifest.TakenOver: another process maintains the store now.
+        manifest.TakenOver: another process maintains the block now.
     """
     first, stop = runs[0].first, runs[-1].stop
-    draft = manifest.begin(store, first, stop, is_seal=False)
+    draft = manifest.begin(store, block, first, stop, is_seal=False)
     merging = _Merging(store, runs, draft.serial, forgotten)
     yield from manifest.write(store, draft, merging.entries())
     manifest.publish(store, draft, merging.run, runs, kind=kind)

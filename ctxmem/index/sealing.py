@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ctxmem.codec import Codec
+from ctxmem.errors import StoreBusy
 from ctxmem.index import manifest
 from ctxmem.index.manifest import Draft
 from ctxmem.search.building import RunBuilder
@@ -42,21 +43,25 @@ def erase_forwards(store: Store, forgotten: Sequence[int]) -> None:
 
 
 def seal(
-    store: Store, codec: Codec, ids: Sequence[int], forward_of: Callable[[int], Forward], forgotten: set[int]
+    store: Store,
+    codec: Codec,
+    draft: Draft,
+    ids: Sequence[int],
+    forward_of: Callable[[int], Forward],
+    forgotten: set[int],
 ) -> Iterator[None]:
-    """Seal committed segments of one block, given by ascending ids, in bounded steps.
+    """Seal what is committed of the ids of a draft, given ascending, in bounded steps; all of them are settled.
 
     Raises:
-        manifest.TakenOver: another process maintains the store now.
+        manifest.TakenOver: another process maintains the block now.
     """
-    first, stop = ids[0], ids[-1] + 1
-    draft = manifest.begin(store, first, stop, is_seal=True)
     builder = RunBuilder(draft.serial)
     for start in range(0, len(ids), STEP_SEGMENTS):
         part = ids[start : start + STEP_SEGMENTS]
         for segment_id in part:
             builder.add(segment_id, forward_of(segment_id), is_forgotten=segment_id in forgotten)
         yield
+    first, stop = draft.first, draft.stop
     yield from manifest.write(store, draft, builder.entries(piece=_PIECE))
     yield from manifest.write(store, draft, _bodies(store, codec, first, stop))
     manifest.publish(store, draft, builder.run, (), kind="seal", also=lambda batch: _let_go(batch, first, stop))
@@ -107,6 +112,7 @@ class Bulk:
         self._draft: Draft | None = None
         self._packed: list[tuple[int, bytes]] = []
         self._n_bytes = 0
+        self._held: int | None = None  # the block whose maintenance is in hand
 
     def add(self, segment_id: int, forward: Forward, packed: bytes) -> bool:
         """Take one segment: its forward record and its body as `codec.pack_record` makes it; disk once in 4 MB.
@@ -115,8 +121,12 @@ class Bulk:
         """
         if self._builder is None:
             block = segment_id // self._block_segments
+            self._held = block  # before it is: an interrupt must not leave it held
+            if not self._store.hold_maintenance(block):  # or whoever maintains the block would sweep it
+                self._held = None
+                raise StoreBusy(f"{self._store.name}: block {block} is under maintenance; try again")
             stop = (block + 1) * self._block_segments
-            self._draft = manifest.begin(self._store, segment_id, stop, is_seal=True)
+            self._draft = manifest.begin(self._store, block, segment_id, stop, is_seal=True)
             self._builder = RunBuilder(self._draft.serial)
         self._builder.add(segment_id, forward)
         self._packed.append((segment_id, packed))
@@ -135,12 +145,19 @@ class Bulk:
             pass
         manifest.publish(self._store, draft, builder.run, (), kind="seal", also=also)
         self._builder = self._draft = None
+        self._release()
         return builder.run
 
     def give_up(self) -> None:
         """Forget what was added since the last flush; what is on disk of it is swept when maintenance is next due."""
         self._builder = self._draft = None
         self._packed, self._n_bytes = [], 0
+        self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._store.release_maintenance(self._held)
+            self._held = None
 
     def _write_frames(self) -> None:
         assert self._draft is not None  # set with the first segment

@@ -12,7 +12,7 @@ from ctxmem.errors import CtxMemError
 from ctxmem.log.hot import Hot
 from ctxmem.segment import Problem
 from ctxmem.store import TABLES, Snapshot, Store
-from ctxmem.tables import flags, frames, names, slots, turns
+from ctxmem.tables import chunks, flags, frames, names, slots, turns
 from ctxmem.tables.dictionaries import current_dictionary, dictionaries
 
 _RESTORE = "restore the store from a backup"
@@ -84,9 +84,19 @@ def _references(snapshot: Snapshot) -> Iterator[Problem]:
         for segment_id in ids:
             if not exists(snapshot, segment_id):
                 yield Problem(f"segment {segment_id}", f"it does not exist, and a {what} names it", _REPORT)
-    for slot, claim in slots.all_of(snapshot):
-        if claim.blocks and exists(snapshot, claim.next_id):
-            yield Problem(f"slot {slot}", f"its next id {claim.next_id} exists already", _REPORT)
+    unused = [(f"slot {slot}", each) for slot, claim in slots.all_of(snapshot) for each in claim.open]
+    for where, (first, stop) in [*unused, *(("free ids", each) for each in chunks.free(snapshot))]:
+        if _holds_any(snapshot, first, stop):
+            yield Problem(where, f"some of the ids from {first} to {stop - 1} exist already", _REPORT)
+
+
+def _holds_any(snapshot: Snapshot, first: int, stop: int) -> bool:
+    """Whether any id of a range is committed."""
+    start, end = frames.key(first), frames.key(stop)
+    frame = snapshot.floor("frames", frames.key(stop - 1))
+    return next(snapshot.keys("log", start, end), None) is not None or (
+        frame is not None and frames.ids(*frame).stop > first
+    )
 
 
 def exists(snapshot: Snapshot, segment_id: int) -> bool:

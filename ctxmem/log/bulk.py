@@ -3,10 +3,12 @@
 I1. A block is reserved for the load alone: appends of other threads go on meanwhile in the writer's own.
 I2. A block's records are found, and on disk, when it is full, or `finish` returns; a crash leaves nothing of it before.
 I3. A block whose filling or flush was cut short, by a signal handler's exception or a full disk, is given up.
-I4. Maintenance is held off for the whole load: one process at a time seals or merges.
+I4. The maintenance of a block is in the load's hand while it fills it; what is left of the last block is free at the
+    end.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from ctxmem import codec
 from ctxmem.errors import KeyConflict
@@ -14,8 +16,8 @@ from ctxmem.index.index import Index
 from ctxmem.search import forward
 from ctxmem.search.forward import Words
 from ctxmem.segment import Record
-from ctxmem.store import Batch
-from ctxmem.tables import names
+from ctxmem.store import Batch, Store
+from ctxmem.tables import chunks, names
 
 Known = Callable[[bytes, bytes], "int | None"]  # (key's stored name, digest) -> id of the segment it names already
 
@@ -23,9 +25,10 @@ Known = Callable[[bytes, bytes], "int | None"]  # (key's stored name, digest) ->
 class Load:
     """One load; made by `Log.bulk`. Not safe from several threads."""
 
-    def __init__(self, index: Index, reserve: Callable[[], tuple[int, int]], known: Known) -> None:
+    def __init__(self, store: Store, index: Index, size: int, known: Known) -> None:
         self._bulk = index.bulk()
-        self._reserve = reserve
+        self._store = store
+        self._size = size  # ids of a block
         self._known = known
         self._next_id = 0
         self._stop = 0  # one past the block that is being filled; equal to the next id: none is
@@ -48,7 +51,7 @@ class Load:
             return found
         self._is_torn = True
         if self._next_id == self._stop:
-            self._next_id, self._stop = self._reserve()
+            self._next_id, self._stop = self._store.write(partial(chunks.take_block, size=self._size))
         segment_id = self.last_id = self._next_id
         self._next_id += 1
         if name is not None:
@@ -73,10 +76,12 @@ class Load:
         if self._is_torn:
             self._bulk.give_up()
         self._is_torn = True
+        left, stop = self._next_id, self._stop
 
         def also(batch: Batch) -> None:
             for name, (segment_id, digest) in keys.items():
                 names.put_key(batch, name, segment_id, digest)
+            chunks.give_back(batch, self._size, left, stop)
 
         self._bulk.flush(also)
         self._next_id = self._stop

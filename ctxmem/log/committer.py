@@ -17,7 +17,8 @@ from ctxmem.errors import StoreClosed
 from ctxmem.log.writer import Write
 
 TICK_S = 0.05
-_QUIET_TICKS = 20  # after this long with nothing queued the thread sleeps until it is called
+ASLEEP_S = 5.0  # other writers may wait for what this one holds and does not use
+_QUIET_TICKS = 20  # after this long with nothing queued the thread sleeps, until it is called or for `ASLEEP_S`
 _RETRY_S = 1.0  # after a commit that failed
 
 
@@ -91,8 +92,8 @@ class Committer:
             with self._lock:
                 if not self._waiters and not self._is_urgent and not self._is_closing:
                     self._is_asleep = quiet >= _QUIET_TICKS and self._first_id() is None
-                    self._condition.wait(None if self._is_asleep else pause_s)
-                    quiet = 0 if self._is_asleep else quiet + 1
+                    is_called = self._condition.wait(ASLEEP_S if self._is_asleep else pause_s)
+                    quiet = 0 if self._is_asleep and is_called else quiet + 1
                     self._is_asleep = False
                 waiters, self._waiters = self._waiters, []
                 is_urgent, self._is_urgent = self._is_urgent, False

@@ -56,7 +56,7 @@ class Log:
         self._trainer = Trainer(store, self.is_forgotten)
         self._writer = Writer(store, queue, self._hot, self._reader, self.index, self._trainer, options.block_segments)
         self._leases = Leases(store, self._writer)
-        self._upkeep = Upkeep(store, self.index.steps)
+        self._upkeep = Upkeep(self.index.steps)
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
@@ -167,19 +167,16 @@ class Log:
         return self._committer.soon(write)
 
     @contextmanager
-    def bulk(self) -> Iterator[Load | None]:
-        """Load many records as whole blocks, past the queue: a `Load`, or None where another process maintains.
+    def bulk(self) -> Iterator[Load]:
+        """Load many records as whole blocks, past the queue.
 
         What was added is on disk when the `with` ends, however it ends; later appends have higher ids.
         """
         self._usable()
         self._refuse_readonly()
-        with self._upkeep.held_off() as is_ours:
-            if not is_ours:
-                yield None
-                return
+        with self._upkeep.held_off():
             self._writer.reserve_ids()  # a writer has a slot, and a store with one has its block size
-            load = Load(self.index, lambda: self._store.write(slots.reserve_block), self._writer.known)
+            load = Load(self._store, self.index, self.options.block_segments, self._writer.known)
             try:
                 yield load
             finally:
@@ -356,8 +353,9 @@ class Log:
         self.index.refresh()
 
     def _idle(self) -> None:
-        """What the small thread does when nothing waits: let others maintain, train the dictionary."""
+        """What the small thread does when nothing waits: let others maintain and seal, train the dictionary."""
         self._upkeep.give_way()
+        self._writer.give_way()
         self._trainer.train()
 
     def _flush_at_exit(self) -> None:

@@ -1,11 +1,9 @@
 """When maintenance runs: a little after each barrier, to the end at close; and when the dictionary is trained.
 
-I1. The index's steps run under the store's maintenance lock, one process at a time. It is given back when they are
-    done, or when nobody has stepped them for `ABANDON_S`.
+I1. The index's steps hold the maintenance of the block they work on. It is given back when they are done, or when
+    nobody has stepped them for `ABANDON_S`.
 I2. A failed step never fails the commit before it; it is remembered, and reported by `finish` and `stats`.
-I3. What is held, or about to be, is noted before it is taken: an interrupt at any point leaves a note by which the next
-    call gives it back. (Giving back what is not held does nothing.)
-I4. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
+I3. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
 
 It does not know what a step does.
 """
@@ -33,11 +31,9 @@ _SAMPLE_BYTES = 128 << 10  # fewer teach nothing
 class Upkeep:
     """Steps one iterator of maintenance at a time, from any thread; a caller that finds it busy returns at once."""
 
-    def __init__(self, store: Store, steps: Callable[[], Iterator[None]]) -> None:
-        self._store = store
+    def __init__(self, steps: Callable[[], Iterator[None]]) -> None:
         self._steps = steps
         self._running: Iterator[None] | None = None
-        self._holds = False  # the store's maintenance lock, perhaps (I3)
         self._lock = threading.Lock()
         self._stepped_at = 0.0
         self._skip = 0
@@ -45,7 +41,7 @@ class Upkeep:
         self.failure: Exception | None = None
 
     def step(self, seconds: float = STEP_S) -> None:
-        """Run steps for about this long; nothing where another thread or process is at it. Never raises (I2)."""
+        """Run steps for about this long; nothing where another thread is at it. Never raises (I2)."""
         if self._lock.locked():
             return
         # `with`, since an interrupt between an `acquire` and the `try` behind it would keep the lock. Two threads that
@@ -66,28 +62,18 @@ class Upkeep:
         if self._appended >= BEHIND and not self._appended % _BEHIND_EVERY:
             self.step(_BEHIND_STEP_S * self._appended / BEHIND)
 
-    def finish(self) -> bool:
-        """Run steps to the end; False when another process is at it. Raises what a step raises."""
+    def finish(self) -> None:
+        """Run steps to the end; blocks that another process is at are left to it. Raises what a step raises."""
         with self._lock:
-            done = self._advance(None)
-            if done:
-                self.failure = None
-            return done
+            self._advance(None)
+            self.failure = None
 
     @contextmanager
-    def held_off(self) -> Iterator[bool]:
-        """Block maintenance for the duration of the `with`, after finishing what is due; False when another has it."""
+    def held_off(self) -> Iterator[None]:
+        """Keep this process from maintenance for the duration of the `with`, after finishing what is due."""
         with self._lock:
-            self._stop()
-            try:
-                if not self._hold():
-                    yield False
-                    return
-                for _ in self._steps():
-                    pass
-                yield True
-            finally:
-                self._stop()
+            self._advance(None)
+            yield
 
     def give_way(self) -> None:
         """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""
@@ -95,7 +81,7 @@ class Upkeep:
             self.stop()
 
     def stop(self) -> None:
-        """Let go of the iterator and of the lock."""
+        """Let go of the iterator, and of the block that it holds."""
         with self._lock:
             self._stop()
 
@@ -103,9 +89,6 @@ class Upkeep:
         """Step until a time, or to the end; whether the end was reached."""
         try:
             if self._running is None:
-                self._stop()  # what an interrupt left
-                if not self._hold():
-                    return False
                 self._running = self._steps()
             for _ in self._running:
                 if until is not None and time.perf_counter() >= until:
@@ -117,22 +100,11 @@ class Upkeep:
         self._stop()
         return True
 
-    def _hold(self) -> bool:
-        """Take the store's maintenance lock; whether it was free (I3)."""
-        self._holds = True
-        self._holds = self._store.hold_maintenance()
-        return self._holds
-
     def _stop(self) -> None:
         running, self._running = self._running, None
-        try:
-            close = getattr(running, "close", None)
-            if close is not None:
-                close()
-        finally:
-            if self._holds:
-                self._store.release_maintenance()
-                self._holds = False
+        close = getattr(running, "close", None)
+        if close is not None:
+            close()
 
 
 class Trainer:

@@ -27,7 +27,8 @@ from ctxmem.log.pending import Pending, PendingQueue
 from ctxmem.log.reader import Reader
 from ctxmem.segment import Record
 from ctxmem.store import Batch, Store
-from ctxmem.tables import changes, flags, names
+from ctxmem.tables import changes, flags, names, slots
+from ctxmem.tables.chunks import Chunk
 from ctxmem.tables.frames import key as id_key
 from ctxmem.tables.slots import Slot
 
@@ -85,7 +86,7 @@ class Writer:
 
         Raises:
             KeyConflict: the key names other content.
-            StoreBusy, StoreFull: a block of ids was needed and could not be had.
+            StoreBusy, StoreFull: a chunk of ids was needed and could not be had.
         """
         while True:
             with self._lock:
@@ -116,21 +117,21 @@ class Writer:
             spare = self._store.write(lambda batch: _apply(batch, slot, items, writes, is_unsure=is_unsure))
             with self._lock:
                 self._queue.settle(items)
-                if slot is not None and spare is not None:
-                    slot.extended(spare)
+                if slot is not None:
+                    slot.advanced(spare)
             self._is_unsure = False
             self._hot.keep((item.segment_id, item.packed) for item in items)
             for item in items:
                 self._trainer.offer(item.segment_id, item.packed)
 
     def rise_above(self, segment_id: int) -> None:
-        """Give only ids above this one from now on, at the price of what is left of a lower block."""
+        """Give only ids above this one from now on, at the price of what is left of a lower chunk."""
         slot = self.reserve_ids()
         with self._lock:
             slot.rise_above(segment_id)
 
     def reserve_ids(self) -> Slot:
-        """Claim a slot where there is none, and a block when they are used up; one commit."""
+        """Claim a slot where there is none, and a chunk when they are used up; one commit."""
         with self.committing:
             slot = self.slot
             if slot is None:
@@ -138,10 +139,29 @@ class Writer:
                 with self._lock:
                     self.slot = slot
             elif slot.is_used_up:
-                block = self._store.write(slot.extend)
+                chunk = self._store.write(slot.extend)
                 with self._lock:
-                    slot.extended(block)
+                    slot.extended(chunk)
             return slot
+
+    def give_way(self) -> None:
+        """Give the chunk in hand back where the others are far beyond it: their segments cannot be sealed before.
+
+        Whoever appends next takes a new one. One commit, or two; nothing where nobody is waiting.
+        """
+        slot = self.slot
+        if slot is None:
+            return
+        with self._store.snapshot() as snapshot:
+            if not slots.is_in_the_way(snapshot, self._size, slot.number):
+                return
+        with self.committing:
+            self.commit([])
+            with self._lock:
+                if len(self._queue):
+                    return  # appended since: another time
+                slot.let_go()
+            self._store.write(slot.give_back)
 
     def known(self, key: bytes, digest: bytes) -> int | None:
         """The segment that a key names, queued or committed, or None.
@@ -170,13 +190,13 @@ class Writer:
 
 def _apply(
     batch: Batch, slot: Slot | None, items: list[Pending], writes: list[Write], *, is_unsure: bool
-) -> int | None:
-    """Put queued records and run the callers' writes; the block that was reserved on the way, if any."""
+) -> Chunk | None:
+    """Put queued records and run the callers' writes; the chunk of ids that was taken on the way, if any."""
     spare = None
     if is_unsure and slot is not None:  # put again, a record that was sealed meanwhile would stand in two places
         items = [item for item in items if not slot.is_covered(batch, item.segment_id)]
     if items and slot is not None:
-        spare = slot.advance(batch, items[-1].segment_id)
+        spare = slot.advance(batch, [item.segment_id for item in items])
         _put_records(batch, items)
     elif slot is not None:
         slot.verify(batch)

@@ -11,6 +11,7 @@ I3. The table holds the newest `KEEP` changes of each slot. A reader that fell b
 It does not know what a change means; whoever records a kind says what its detail is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, TypeAlias
@@ -79,22 +80,29 @@ def since(snapshot: Snapshot, position: Position) -> tuple[list[Change], Positio
     slot = 0
     while True:
         expected = reached.get(slot, 0) + 1
-        following = None  # the slot after this one that has changes
-        for key, value in snapshot.scan("changes", _KEY.pack(slot, expected)):
-            found, number = _KEY.unpack(key)
-            if found != slot:
-                following = found
-                break
-            if number != reached.get(slot, 0) + 1:
-                return None
-            reached[slot] = number
-            kind, clock, detail = _fields(value)
-            changes.append(Change(clock, slot, number, kind, detail))
-        if following is None:
+        key = next(snapshot.keys("changes", _KEY.pack(slot, expected)), None)
+        if key is None:
             break
-        slot = following
+        found, number = _KEY.unpack(key)
+        if found == slot:
+            for number, change in enumerate(_of_slot(snapshot, slot, expected), expected):
+                if change.number != number:
+                    return None
+                changes.append(change)
+                reached[slot] = number
+            if slot == NOBODY:
+                break
+            found = slot + 1
+        slot = found
     changes.sort(key=lambda change: (change.clock, change.slot, change.number))
     return changes, reached
+
+
+def _of_slot(snapshot: Snapshot, slot: int, start: int) -> Iterator[Change]:
+    """Yield the changes of a slot from a number on."""
+    for key, value in snapshot.scan("changes", _KEY.pack(slot, start), _after(slot)):
+        kind, clock, detail = _fields(value)
+        yield Change(clock, slot, _KEY.unpack(key)[1], kind, detail)
 
 
 def _after(slot: int) -> bytes | None:

@@ -1,42 +1,55 @@
-"""Writer slots: how several processes append to one store without asking each other for ids.
+"""Writer slots: how several processes append to one store without asking each other for each id.
 
 I1. A slot is held through the store, for life: it is free at the owner's death, and a paused process keeps it.
-I2. A claim record says how far the slot's owner has come: epoch, blocks of ids, next id. Who takes a free slot raises
-    the epoch and goes on in the unfinished block.
+I2. A claim record says how far the slot's owner has come: epoch, chunks of ids, next id. Who takes a free slot raises
+    the epoch and goes on in the unfinished chunk.
 I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
 I4. Ids within a slot always increase. An id that a commit covered is never issued again, since `next` is committed with
-    it; one that no commit covered may be issued again by the next owner.
+    it; one that no commit covered may be issued again, by the next owner or by whoever takes it when it is free.
+I5. What a claim holds from `next` on is open: it may still come. Everything else of a block is settled for ever, once
+    `settle` has dropped what is free of it. Only what is settled is sealed.
 """
 
 import os
 import socket
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from struct import Struct
 
 from ctxmem import codec
-from ctxmem.errors import StoreBusy, StoreError, StoreFull, WriterFenced
-from ctxmem.segment import MAX_ID
+from ctxmem.errors import StoreBusy, StoreError, WriterFenced
 from ctxmem.store import Batch, Snapshot, Store
+from ctxmem.tables import chunks
+from ctxmem.tables.chunks import Chunk
 
 # On disk: never renumber.
 SLOTS = 0xFFFF  # the last number of 16 bits is nobody's, see `changes`
-_NEXT_BLOCK = b"next_block"
 _BLOCK_SEGMENTS = b"block_segments"
 _SLOT = Struct(">H")
 _COUNTER = Struct(">Q")
 
+CHUNK = 256  # ids that a writer takes at least, while writers are few
+_CHUNK_LEAST = 16
+_CHUNK_MOST = 4_096
+_OPEN_SHARE = 4  # a quarter of a block is open at once, or in the way of sealing, at most
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is stored of a slot: `blocks` in the order of use, `next_id` in the first of them or just behind it."""
+    """What is stored of a slot: `chunks` in the order of use, ascending; ids below `next_id` are committed or lost."""
 
     epoch: int
-    blocks: tuple[int, ...]
+    chunks: tuple[Chunk, ...]
     next_id: int
     pid: int
     host: str
+
+    @property
+    def open(self) -> list[Chunk]:
+        """What may still come (I5)."""
+        return [(max(first, self.next_id), stop) for first, stop in self.chunks if stop > self.next_id]
 
 
 def read(snapshot: Snapshot, slot: int) -> Claim | None:
@@ -52,12 +65,12 @@ def all_of(snapshot: Snapshot) -> Iterator[tuple[int, Claim]]:
 
 
 def _decoded(value: bytes) -> Claim:
-    epoch, blocks, next_id, pid, host = codec.unpack(value)
-    return Claim(epoch, tuple(blocks), next_id, pid, host)
+    epoch, held, next_id, pid, host = codec.unpack(value)
+    return Claim(epoch, tuple((first, stop) for first, stop in held), next_id, pid, host)
 
 
 def _write(batch: Batch, slot: int, claim: Claim) -> None:
-    value = codec.pack([claim.epoch, claim.blocks, claim.next_id, claim.pid, claim.host])
+    value = codec.pack([claim.epoch, claim.chunks, claim.next_id, claim.pid, claim.host])
     batch.put("claims", _SLOT.pack(slot), value)
 
 
@@ -83,10 +96,10 @@ class Slot:
         self.number = number
         self.epoch = claim.epoch
         self._size = size
-        self._blocks = list(claim.blocks)  # those not used up, in order of use
-        self._next_id = claim.next_id
+        self._chunks = claim.open  # those not used up, in order of use
+        self._next_id = self._chunks[0][0] if self._chunks else claim.next_id
         self._above = -1  # see `rise_above`
-        self._skip_full()
+        self._n_given = 0  # since the last commit
 
     @staticmethod
     def claim(store: Store, size: int) -> "Slot":
@@ -112,41 +125,43 @@ class Slot:
     @property
     def is_used_up(self) -> bool:
         """Whether `extend` must come before the next id."""
-        return not self._blocks
+        return not self._chunks
 
     def take_id(self) -> int | None:
-        """The next id; None when the blocks are used up and `extend` must come first."""
+        """The next id; None when the chunks are used up and `extend` must come first."""
         if self._next_id <= self._above:
             self.rise_above(self._above)  # `extended` was interrupted
         self._skip_full()
-        if not self._blocks:
+        if not self._chunks:
             return None
         segment_id = self._next_id
         self._next_id = segment_id + 1
+        self._n_given += 1
         self._skip_full()
         return segment_id
 
     def rise_above(self, segment_id: int) -> None:
         """Leave out the ids up to this one: what is appended from now on comes after it. May leave the slot used up."""
         self._above = max(self._above, segment_id)
-        while self._blocks and self._next_id <= segment_id:
-            self._next_id = min(segment_id + 1, (self._blocks[0] + 1) * self._size)
+        while self._chunks and self._next_id <= segment_id:
+            self._next_id = min(segment_id + 1, self._chunks[0][1])
             self._skip_full()
 
-    def extend(self, batch: Batch) -> int:
-        """Reserve one more block in the caller's transaction; give it to `extended` when that is committed."""
+    def extend(self, batch: Batch) -> Chunk:
+        """Take one more chunk in the caller's transaction; give it to `extended` when that is committed."""
         claim = self.verify(batch)
-        block = _reserve(batch, self._size)
-        _write(batch, self.number, replace(claim, blocks=(*claim.blocks, block)))
-        return block
+        chunk = _take(batch, claim, self._size, self._n_given, self._above)
+        _write(batch, self.number, replace(claim, chunks=(*claim.chunks, chunk)))
+        return chunk
 
-    def extended(self, block: int) -> None:
-        """Note that a reserved block is committed."""
-        if self._blocks:
-            self._blocks.append(block)
+    def extended(self, chunk: Chunk) -> None:
+        """Note that a chunk that was taken is committed."""
+        if self._chunks:
+            self._chunks.append(chunk)
             return
-        self._blocks, self._next_id = [block], block * self._size
-        self.rise_above(self._above)  # a block reserved earlier may lie lower
+        # The chunk may lie below the first id of one that was given back unused.
+        self._chunks, self._next_id = [chunk], chunk[0]
+        self.rise_above(self._above)  # and a chunk taken earlier may lie lower than that
 
     def verify(self, batch: Batch) -> Claim:
         """The claim as committed.
@@ -163,78 +178,158 @@ class Slot:
         """Whether a commit has covered an id that this slot gave: ids rise, and the claim has the next one."""
         return segment_id < self.verify(batch).next_id
 
-    def advance(self, batch: Batch, last_id: int) -> int | None:
-        """Note that ids up to `last_id` are used. Reserves a block when the last is half full, and names it."""
+    def advance(self, batch: Batch, ids: Sequence[int]) -> Chunk | None:
+        """Note that these ids, ascending, are used, and give back what was left out below the last of them.
+
+        Takes a chunk where less is left than half of one, or than this commit used, and returns it.
+        """
         claim = self.verify(batch)
-        blocks = list(claim.blocks)
-        while blocks and blocks[0] != last_id // self._size:
-            blocks.pop(0)
-        if not blocks:
-            raise StoreError(f"id {last_id} is in no block of writer slot {self.number}; nothing was written")
-        is_half_full = last_id % self._size >= self._size // 2
-        spare = _reserve(batch, self._size) if len(blocks) == 1 and is_half_full else None
-        if spare is not None:
-            blocks.append(spare)
-        _write(batch, self.number, replace(claim, blocks=tuple(blocks), next_id=last_id + 1))
+        last = ids[-1]
+        held = list(claim.chunks)
+        while held and last >= held[0][1]:
+            first, stop = held.pop(0)
+            used = ids[bisect_left(ids, stop) - 1] if ids[0] < stop else -1
+            chunks.give_back(batch, self._size, max(first, claim.next_id, used + 1), stop)
+        if not held or last < held[0][0]:
+            raise StoreError(f"id {last} is in no chunk of writer slot {self.number}; nothing was written")
+        claim = replace(claim, chunks=tuple(held), next_id=last + 1)
+        left = sum(stop - first for first, stop in claim.open)
+        spare = None
+        if left < max(_share(batch, self._size) // 2, len(ids)):
+            spare = _take(batch, claim, self._size, len(ids), self._above)
+            claim = replace(claim, chunks=(*held, spare))
+        _write(batch, self.number, claim)
         return spare
+
+    def advanced(self, spare: Chunk | None) -> None:
+        """Note that a transaction with `advance` is committed."""
+        self._n_given = 0
+        if spare is not None:
+            self.extended(spare)
+
+    def let_go(self) -> None:
+        """Give no more ids of the chunks in hand; `give_back` tells the store. Every id given must be committed."""
+        self._chunks.clear()
+
+    def give_back(self, batch: Batch) -> None:
+        """Free the chunks of the claim in the caller's transaction: others need the block settled (I5)."""
+        _free_open(batch, self.number, self.verify(batch), self._size)
 
     def release(self) -> None:
         """Give the slot back for the next writer."""
         self._store.release_slot(self.number)
 
     def _skip_full(self) -> None:
-        """Go on to the next block when the first is used up."""
-        while self._blocks and self._next_id >= (self._blocks[0] + 1) * self._size:
-            left = self._blocks[1:]
-            # Both at once: a block with the next id of another, after an interrupt, would give ids of nobody's.
-            self._blocks, self._next_id = left, left[0] * self._size if left else self._next_id
+        """Go on to the next chunk when the first is used up."""
+        while self._chunks and self._next_id >= self._chunks[0][1]:
+            left = self._chunks[1:]
+            # Both at once: a chunk with the next id of another, after an interrupt, would give ids of nobody's.
+            self._chunks, self._next_id = left, left[0][0] if left else self._next_id
 
 
 def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:
     """Raise the epoch of a slot whose lock is in hand, or make its claim (I2)."""
     size = settle_block_segments(batch, size)
     before = read(batch, number)
-    pid, host = os.getpid(), socket.gethostname()
-    if before is None:
-        block = _reserve(batch, size)
-        claim = Claim(1, (block,), block * size, pid, host)
-    else:
-        claim = replace(before, epoch=before.epoch + 1, pid=pid, host=host)
+    claim = before or Claim(0, (), 0, 0, "")
+    claim = replace(claim, epoch=claim.epoch + 1, pid=os.getpid(), host=socket.gethostname())
+    if not claim.open:
+        claim = replace(claim, chunks=(_take(batch, claim, size, 0, -1),))
     _write(batch, number, claim)
     return Slot(store, number, claim, size)
 
 
-def reserve_block(batch: Batch) -> tuple[int, int]:
-    """Reserve a block that no slot will use, in the caller's transaction: its first id, and one past its last."""
-    size = block_segments(batch)
-    assert size is not None  # a writer claims its slot first
-    block = _reserve(batch, size)
-    return block * size, (block + 1) * size
+def _take(batch: Batch, claim: Claim, size: int, wanted: int, above: int) -> Chunk:
+    """A chunk above all that a slot has or had (I4), larger where many ids were given since the last commit."""
+    last = max([claim.next_id, *(stop for _, stop in claim.chunks)]) - 1
+    return chunks.take(batch, size, min(max(_share(batch, size), wanted), _CHUNK_MOST), max(above, last))
 
 
-def _reserve(batch: Batch, size: int) -> int:
-    """The next block of the store."""
-    value = batch.get("meta", _NEXT_BLOCK)
-    block = 0 if value is None else int(_COUNTER.unpack(value)[0])
-    if (block + 1) * size - 1 > MAX_ID:
-        raise StoreFull("all 2^48 ids of this store are given; start a new store")
-    batch.put("meta", _NEXT_BLOCK, _COUNTER.pack(block + 1))
-    return block
+def _share(snapshot: Snapshot, size: int) -> int:
+    """How many ids a chunk has: fewer when there are many slots, so that no more than a quarter of a block is open."""
+    return max(_CHUNK_LEAST, min(CHUNK, size // _OPEN_SHARE // max(snapshot.count("claims"), 1)))
+
+
+# --- what is settled ---
+
+
+class Settlement:
+    """What is settled of a store, as a snapshot has it: claims are read once, when first needed, 4 us a slot."""
+
+    def __init__(self, snapshot: Snapshot, size: int) -> None:
+        self._snapshot = snapshot
+        self._size = size
+
+    def limit(self, block: int) -> tuple[int, int | None]:
+        """The id of a block from which on it is open, and for which slot; its end, and None: none of it is open."""
+        return self._limits.get(block, ((block + 1) * self._size, None))
+
+    def is_finished(self, block: int) -> bool:
+        """Whether nothing will come into a block any more: it was begun, none of it is free, none is open."""
+        return block not in self._free_blocks and block < self._next_block and block not in self._limits
+
+    @cached_property
+    def _limits(self) -> dict[int, tuple[int, int | None]]:
+        found: dict[int, tuple[int, int | None]] = {}
+        for slot, claim in all_of(self._snapshot):
+            for first, _ in claim.open:
+                block = first // self._size
+                found[block] = min(found.get(block, (first, slot)), (first, slot))
+        return found
+
+    @cached_property
+    def _free_blocks(self) -> set[int]:
+        return {first // self._size for first, _ in chunks.free(self._snapshot)}
+
+    @cached_property
+    def _next_block(self) -> int:
+        return chunks.next_block(self._snapshot)
+
+
+def settle(batch: Batch, size: int, first: int, stop: int) -> bool:
+    """Settle the ids `[first, stop)` of one block in the caller's transaction (I5); False where some are open."""
+    if Settlement(batch, size).limit(first // size)[0] < stop:
+        return False
+    chunks.drop(batch, first, stop)
+    return True
+
+
+def is_in_the_way(snapshot: Snapshot, size: int, slot: int) -> bool:
+    """Whether others have been given a quarter of a block beyond what a slot holds of it, which cannot be sealed."""
+    claim = read(snapshot, slot)
+    held = [] if claim is None else claim.open
+    if not held:
+        return False
+    first, block = held[0][0], held[0][0] // size
+    ends = [start for start, _ in chunks.free(snapshot) if start // size == block]
+    return max(ends, default=(block + 1) * size) - first > size // _OPEN_SHARE + CHUNK
+
+
+def free_dead(batch: Batch, size: int, slot: int, is_alive: Callable[[int], bool]) -> None:
+    """Free the chunks of a slot that nobody holds, in the caller's transaction; its last owner is fenced."""
+    claim = read(batch, slot)
+    if claim is not None and not is_alive(slot):
+        _free_open(batch, slot, replace(claim, epoch=claim.epoch + 1), size)
+
+
+def _free_open(batch: Batch, slot: int, claim: Claim, size: int) -> None:
+    for first, stop in claim.open:
+        chunks.give_back(batch, size, first, stop)
+    _write(batch, slot, replace(claim, chunks=()))
 
 
 def check(snapshot: Snapshot) -> list[str]:
-    """What is wrong with the claims: a block held twice or never reserved, a next id outside its block."""
-    found: list[str] = []
-    owners: dict[int, int] = {}
-    value = snapshot.get("meta", _NEXT_BLOCK)
-    reserved = 0 if value is None else _COUNTER.unpack(value)[0]
+    """What is wrong with the claims and with what is free: ids held twice, over the edge of a block, or never begun."""
     size = block_segments(snapshot) or 1
-    for slot, claim in all_of(snapshot):
-        for block in claim.blocks:
-            if owners.setdefault(block, slot) != slot:
-                found.append(f"block {block} is claimed by slots {owners[block]} and {slot}")
-            if block >= reserved:
-                found.append(f"slot {slot} claims block {block}, and only {reserved} were reserved")
-        if claim.blocks and not claim.blocks[0] * size <= claim.next_id <= (claim.blocks[0] + 1) * size:
-            found.append(f"slot {slot}: next id {claim.next_id} is outside block {claim.blocks[0]}")
+    end = chunks.next_block(snapshot) * size
+    held = [(first, stop, f"slot {slot}") for slot, claim in all_of(snapshot) for first, stop in claim.chunks]
+    held += [(first, stop, "nobody") for first, stop in chunks.free(snapshot)]
+    found: list[str] = []
+    before, owner = 0, ""
+    for first, stop, who in sorted(held):
+        if first < before:
+            found.append(f"ids from {first} to {min(before, stop) - 1} are held by {owner} and by {who}")
+        if first >= stop or first // size != (stop - 1) // size or stop > end:
+            found.append(f"{who} holds the ids from {first} to {stop - 1}: no chunk of a block that was begun")
+        before, owner = max(before, stop), who
     return found

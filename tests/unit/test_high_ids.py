@@ -3,14 +3,14 @@
 import ctxmem
 from ctxmem.prompt.memorytools import sources_of
 from ctxmem.segment import MAX_ID
-from ctxmem.store import Store
+from ctxmem.store.localstore import LocalStore
 
 FIRST = MAX_ID + 1 - (2 << 16)  # the last block but one
 
 
 def opened(path, first, **chosen):
     """Open a store whose first id is `first`."""
-    with_blocks = Store.open(path)
+    with_blocks = LocalStore.open(path)
     with_blocks.write(lambda batch: batch.put("meta", b"next_block", (first >> 16).to_bytes(8, "big")))
     with_blocks.close()
     return ctxmem.open(path, options=ctxmem.Options(durability="unsafe", tail_segments=32, merge_factor=2, **chosen))

@@ -1,6 +1,7 @@
 """Slots, leases, flags, names and the change log: what several writers share."""
 
 import contextlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ctxmem.errors import BadInput, ContextBusy, StoreBusy, StoreFull, WriterFenced
 from ctxmem.store.localstore import LocalStore
 from ctxmem.store.locks import FIRST_SLOT, LockFile
-from ctxmem.tables import changes, flags, leases, names, slots
+from ctxmem.tables import changes, chunks, flags, leases, names, slots
 from ctxmem.tables.slots import Slot
 
 
@@ -36,36 +37,61 @@ def take(slot, n):
     return [slot.take_id() for _ in range(n)]
 
 
-def advance(store, slot, last_id):
-    spare = store.write(lambda batch: slot.advance(batch, last_id))
-    if spare is not None:
-        slot.extended(spare)
+def advance(store, slot, ids):
+    slot.advanced(store.write(lambda batch: slot.advance(batch, ids)))
 
 
 def extend(store, slot):
     slot.extended(store.write(slot.extend))
 
 
+def free(store):
+    with store.snapshot() as snapshot:
+        return chunks.free(snapshot)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Chunks of four ids, whatever the size of a block."""
+    monkeypatch.setattr(slots, "CHUNK", 4)
+    monkeypatch.setattr(slots, "_CHUNK_LEAST", 4)
+
+
 # --- ids ---
 
 
-def test_ids_rise_through_blocks(store):
-    slot = Slot.claim(store, 4)
+def test_one_writer_fills_a_block_from_its_first_id_on(store, small):
+    slot = Slot.claim(store, 8)
 
     assert take(slot, 3) == [0, 1, 2]
-    advance(store, slot, 2)  # reserves the next block: this one is half full
+    advance(store, slot, [0, 1, 2])  # takes the next chunk: little is left of this one
     assert take(slot, 5) == [3, 4, 5, 6, 7]
     assert slot.is_used_up
     assert slot.take_id() is None
     extend(store, slot)
     assert take(slot, 2) == [8, 9]
-    advance(store, slot, 9)
+    advance(store, slot, [3, 4, 5, 6, 7, 8, 9])
+
+
+def test_who_gives_many_ids_between_commits_takes_larger_chunks(store):
+    slot = Slot.claim(store, 1 << 16)
+    sizes = [len(take(slot, 256))]
+    for _ in range(6):
+        assert slot.is_used_up
+        extend(store, slot)
+        given = []
+        while not slot.is_used_up:
+            given.append(slot.take_id())
+        sizes.append(len(given))
+
+    assert sizes == [256, 256, 512, 1_024, 2_048, 4_096, 4_096]
+    advance(store, slot, range(sum(sizes)))
 
 
 def test_ids_that_no_commit_covered_are_given_again(store):
     slot = Slot.claim(store, 8)
     take(slot, 5)
-    advance(store, slot, 1)
+    advance(store, slot, [0, 1])
     slot.release()
     heir = Slot.claim(store, 8)
 
@@ -73,14 +99,27 @@ def test_ids_that_no_commit_covered_are_given_again(store):
     assert take(heir, 2) == [2, 3]
 
 
-def test_two_writers_fill_blocks_of_their_own(store, others):
-    first = Slot.claim(store, 4)
-    store.release_slot(0)
-    assert others.take(FIRST_SLOT)
-    second = Slot.claim(store, 4)
+def test_two_writers_fill_one_block_together(store, others, small):
+    first, second = Slot.claim(store, 16), Slot.claim(store, 16)
 
-    assert (second.number, take(second, 2)) == (1, [4, 5])
-    assert take(first, 2) == [0, 1]
+    assert (second.number, take(second, 5)) == (1, [4, 5, 6, 7, None])
+    extend(store, second)
+    assert take(second, 2) == [8, 9]
+    assert take(first, 5) == [0, 1, 2, 3, None]
+    extend(store, first)
+    assert take(first, 1) == [12]
+
+
+def test_a_chunk_is_smaller_when_there_are_many_slots(store, others):
+    for number in range(100):
+        others.take(FIRST_SLOT + number)
+        store.write(lambda batch, n=number: slots._claim(batch, store, n, 1 << 16))
+
+    with store.snapshot() as snapshot:
+        held = [stop - first for _, claim in slots.all_of(snapshot) for first, stop in claim.open]
+    assert max(held) == 256
+    assert held[-1] == (1 << 14) // 99
+    assert sum(held) < 1 << 15
 
 
 def test_a_free_slot_is_taken_before_a_new_one(store, others):
@@ -113,9 +152,9 @@ def test_a_writer_that_was_taken_over_is_fenced(store):
     take(slot, 1)
 
     with pytest.raises(WriterFenced):
-        advance(store, slot, 0)
+        advance(store, slot, [0])
     take(heir, 1)
-    advance(store, heir, 0)
+    advance(store, heir, [0])
 
 
 def test_a_block_has_the_size_that_the_store_began_with(store):
@@ -126,20 +165,97 @@ def test_a_block_has_the_size_that_the_store_began_with(store):
     assert slot.is_used_up
 
 
-def test_rising_above_skips_what_is_left_of_lower_blocks(store):
-    slot = Slot.claim(store, 4)
+def test_rising_above_gives_back_what_it_skips(store, small):
+    slot = Slot.claim(store, 16)
     take(slot, 1)
-    advance(store, slot, 0)
+    advance(store, slot, [0])
     slot.rise_above(1)
     assert take(slot, 1) == [2]
-    slot.rise_above(3)
+    advance(store, slot, [2])
+    slot.rise_above(9)
     assert slot.is_used_up
     extend(store, slot)
+    assert take(slot, 1) == [10]
+    assert free(store) == [(8, 10), (14, 16)]
+    advance(store, slot, [10])
 
-    assert take(slot, 1) == [4]
+    assert free(store) == [(3, 10), (14, 16)]
     slot.rise_above(2)
-    assert take(slot, 1) == [5]
-    advance(store, slot, 5)
+    assert take(slot, 1) == [11]
+
+
+def test_what_is_open_is_not_settled_and_the_rest_is(store, others, small):
+    first, second = Slot.claim(store, 16), Slot.claim(store, 16)
+    take(first, 2), take(second, 1)
+    advance(store, second, [4])
+    settle = partial(slots.settle, size=16, first=0, stop=4)
+    assert not store.write(settle)
+    with store.snapshot() as snapshot:
+        assert slots.Settlement(snapshot, 16).limit(0) == (0, 0)
+        assert slots.Settlement(snapshot, 16).limit(1) == (32, None)
+
+    advance(store, first, [0, 1])
+    first.let_go()
+    store.write(first.give_back)
+    assert (2, 4) in free(store)
+    assert store.write(settle)
+    assert (2, 4) not in free(store)
+    extend(store, first)
+    assert first.take_id() > 5
+
+
+def test_the_chunk_of_a_dead_slot_is_freed_and_its_owner_fenced(store):
+    slot = Slot.claim(store, 1 << 16)
+    take(slot, 3)
+    advance(store, slot, [0, 1, 2])
+    dead = partial(slots.free_dead, size=1 << 16, slot=0, is_alive=store.is_slot_alive)
+    store.write(dead)
+    assert free(store) == [(256, 1 << 16)]  # it lives
+    slot.release()
+    store.write(dead)
+
+    assert free(store) == [(3, 1 << 16)]
+    take(slot, 1)
+    with pytest.raises(WriterFenced):
+        advance(store, slot, [3])
+    assert take(Slot.claim(store, 1 << 16), 1) == [3]
+
+
+def test_a_writer_is_in_the_way_when_others_are_far_beyond(store):
+    size = 1 << 14
+    slow, fast = Slot.claim(store, size), Slot.claim(store, size)
+    ways = []
+    for _ in range(20):
+        extend(store, fast)
+        with store.snapshot() as snapshot:
+            ways.append(slots.is_in_the_way(snapshot, size, slow.number))
+
+    assert not ways[0]
+    assert ways[-1]
+    assert ways == sorted(ways)
+
+
+def test_only_so_many_free_ranges_are_kept(store):
+    def scatter(batch):
+        chunks.take_block(batch, slots.settle_block_segments(batch, 1 << 16))
+        for n in range(100):
+            chunks.give_back(batch, 1 << 16, 10 * n, 10 * n + 3)
+
+    store.write(scatter)
+    assert free(store) == [(10 * n, 10 * n + 3) for n in range(100 - chunks.FREE_MOST, 100)]
+
+
+def test_free_ranges_join_within_a_block_only(store):
+    def give(batch):
+        for _ in range(2):
+            chunks.take_block(batch, slots.settle_block_segments(batch, 10))
+        for first, stop in ((0, 2), (5, 8), (10, 13), (2, 5), (8, 10), (3, 3)):
+            chunks.give_back(batch, 10, first, stop)
+
+    store.write(give)
+    assert free(store) == [(0, 10), (10, 13)]
+    store.write(lambda batch: chunks.drop(batch, 4, 12))
+    assert free(store) == [(0, 4), (12, 13)]
 
 
 def test_the_last_id_is_the_last(store):

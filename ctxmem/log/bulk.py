@@ -70,6 +70,13 @@ class Load:
             raise KeyConflict(f"this key names segment {segment_id}, which holds other content", segment_id)
         return segment_id
 
+    def end(self) -> None:
+        """Publish what was added, and let go of the block however that ends."""
+        try:
+            self.flush()
+        finally:
+            self._bulk.give_up()
+
     def flush(self) -> None:
         """Publish what was added, on disk when this returns; nothing of it where I3 says so."""
         keys, self._keys = self._keys, {}

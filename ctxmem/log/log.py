@@ -180,7 +180,7 @@ class Log:
             try:
                 yield load
             finally:
-                load.flush()
+                load.end()
         self._writer.rise_above(load.last_id)
 
     def flush(self) -> None:

@@ -44,7 +44,7 @@ class Contexts:
         reach = choices.reads(reads)
 
         def make() -> Session:
-            first = policy or Policy()
+            first = Policy() if policy is None else policy
             return self._session(name, choices.target(self._options, first, **chosen), first, reach)
 
         while True:
@@ -60,7 +60,7 @@ class Contexts:
 
     def _retarget(self, session: Session, policy: Policy | None, reach: Any, chosen: dict[str, Any]) -> None:
         with session.turn(), session.locked() as s:
-            used = policy or s.now.policy
+            used = s.now.policy if policy is None else policy
             target = choices.target(self._options, used, **chosen)
             s.apply(lambda standing: replace(standing.retargeted(target, used), reads=reach))
 

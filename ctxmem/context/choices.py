@@ -27,10 +27,10 @@ def given(
     return Given(
         key=None if key is None else inputs.short(key, "key"),
         refs=inputs.refs(refs),
-        pinned=bool(pinned),
+        pinned=inputs.flag(pinned, "pinned"),
         at=inputs.time_s(at),
         facets=inputs.facets(facets),
-        error=bool(error),
+        error=inputs.flag(error, "error"),
     )
 
 

@@ -93,6 +93,7 @@ class Context:
 
     def append(
         self,
+        /,
         message: Any,
         *,
         key: str | None = None,
@@ -122,6 +123,7 @@ class Context:
 
     def result(
         self,
+        /,
         call_id: str,
         content: Any,
         *,
@@ -174,8 +176,9 @@ class Context:
             BadInput: no usage, or one that cannot be that prompt's. TurnNotFound: no such turn.
         """
         reported = Usage.of(usage)
+        number = None if turn is None else inputs.count(turn, "turn", 0)
         with self._session.locked() as s:
-            calibrating.observe(s, reported, turn, model)
+            calibrating.observe(s, reported, number, model)
 
     def plan(self, target: int | None = None) -> Collection:
         """Return what a collection down to `target` tokens (default: low water) would do; changes nothing.
@@ -199,6 +202,7 @@ class Context:
 
     def search(
         self,
+        /,
         query: str = "",
         *,
         limit: int = 10,

@@ -111,7 +111,7 @@ def dispatch(s: Session, name: str, arguments: Any) -> str | None:
 
     The caller holds the session's lock.
     """
-    if name not in memorytools.NAMES:
+    if not isinstance(name, str) or name not in memorytools.NAMES:
         return None
     if isinstance(arguments, str):  # as an SDK holds them that does not parse what the model wrote
         with suppress(ValueError, RecursionError):

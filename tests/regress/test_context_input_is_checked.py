@@ -125,3 +125,25 @@ def test_a_turn_is_not_given_again_with_other_bytes_once_something_was_forgotten
     assert "4711" not in str(again.messages)
     assert again.turn == first.turn + 1
     assert not memory.context("a", **HOW).replay(first.turn).is_complete
+
+
+def test_odd_arguments_are_refused_by_name_and_any_facet_has_a_name(memory):
+    context = memory.context("a", **HOW)
+    context.append(user("hello"))
+    context.assemble()
+    for turn in ("x", 1.5, -1):
+        with pytest.raises((ctxmem.BadInput, ctxmem.TurnNotFound)):
+            context.observe({"prompt_tokens": 9}, turn=turn)
+    for wrong in ("yes", 2, None):
+        with pytest.raises(ctxmem.BadInput, match="pinned"):
+            context.append(user("x"), pinned=wrong)
+        with pytest.raises(ctxmem.BadInput, match="error"):
+            context.result("c", "x", error=wrong)
+    for policy in ("", [], {}):
+        with pytest.raises(ctxmem.BadInput, match="policy"):
+            memory.context("b", **HOW, policy=policy)
+        with pytest.raises(ctxmem.BadInput, match="policy"):
+            memory.context("a", **HOW, policy=policy)
+    assert context.dispatch(["memory_read"], {}) is None
+    said = context.append(user("named"), self="me", message_id=7)
+    assert [hit.segment.id for hit in context.search("", self="me")] == [said.id]

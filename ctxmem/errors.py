@@ -148,7 +148,7 @@ class NotAStore(StoreError, OSError):
 
 
 class FormatMismatch(StoreError):
-    """The store was written by a newer ctxmem."""
+    """The store was written in a format that this ctxmem does not read: a newer one, or one without a conversion."""
 
 
 class StoreDamaged(StoreError):

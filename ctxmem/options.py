@@ -43,7 +43,7 @@ class Options:
 
     Parameters that affect performance:
         hot_bytes: bound of the hot tier.
-        tail_segments: segments of one writer that wait unsealed before maintenance seals them.
+        tail_segments: segments of one block that wait unsealed before maintenance seals them.
         merge_factor: runs of one size that are merged into the next.
         block_segments: consecutive ids of one block; fixed when the store is made, at most 65,536.
         load_workers: processes that count and analyse texts for a large `add_many` (0: none, this thread does it;

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from ctxmem.errors import FormatMismatch, NotAStore, StoreDamaged, StoreReadonly
 
-FORMAT = 1  # On disk: never renumber. Raised when an older ctxmem could not read what is written.
+FORMAT = 2  # On disk: never renumber. Raised when an older ctxmem could not read what is written.
 
 MARKER = "ctxmem.store"
 DATA = "data.mdb"
 LOCK = "lock"
+_EXPORT = "there is no conversion: read it with the ctxmem that wrote it, and add what it holds to a new store"
 _OURS = frozenset({MARKER, MARKER + ".tmp", LOCK, DATA, "lock.mdb"})
 
 _MAGIC = 0xBEEFC0DE
@@ -48,7 +49,7 @@ def read_marker(directory: Path) -> Marker | None:
 
     Raises:
         NotAStore: the path holds something else.
-        FormatMismatch: a newer ctxmem wrote the store.
+        FormatMismatch: a ctxmem of another format wrote the store.
     """
     try:
         names = {entry.name for entry in directory.iterdir()}
@@ -68,10 +69,9 @@ def read_marker(directory: Path) -> Marker | None:
     if text[0] != "ctxmem store" or not facts.get("format", "").isdigit():
         raise NotAStore(f"{directory / MARKER} is not a marker that ctxmem wrote; restore it from a backup")
     marker = Marker(int(facts["format"]), facts.get("state") == "ready")
-    if marker.format > FORMAT:
-        raise FormatMismatch(
-            f"{directory} has format {marker.format} and this ctxmem reads up to {FORMAT}; install a newer ctxmem"
-        )
+    if marker.format != FORMAT:
+        remedy = "install a newer ctxmem" if marker.format > FORMAT else _EXPORT
+        raise FormatMismatch(f"{directory} has format {marker.format} and this ctxmem reads format {FORMAT}; {remedy}")
     if marker.is_ready and DATA not in names:
         raise StoreDamaged(f"{directory / DATA} is missing; restore the store from a backup")
     return marker

@@ -123,7 +123,7 @@ def test_a_missing_data_file_is_damage_not_a_new_store(tmp_path):
 
 def test_a_creation_cut_short_is_begun_again(tmp_path):
     LocalStore.open(tmp_path / "s").close()
-    (tmp_path / "s" / "ctxmem.store").write_text("ctxmem store\nformat 1\nstate new\n")
+    (tmp_path / "s" / "ctxmem.store").write_text("ctxmem store\nformat 2\nstate new\n")
     (tmp_path / "s" / "data.mdb").write_bytes(b"half a page")
     opened = LocalStore.open(tmp_path / "s")
     put(opened)

@@ -23,7 +23,7 @@ from ctxmem.index import check, manifest, sealing
 from ctxmem.index.jobs import Jobs, Known
 from ctxmem.options import Options
 from ctxmem.search import forward, search
-from ctxmem.search.columns import Sessions
+from ctxmem.search.columns import BySession
 from ctxmem.search.facets import IdSet, contains, facet_keys, kind_key, offsets_of
 from ctxmem.search.parts import NONE, Filter, Part, Scope
 from ctxmem.search.query import Query
@@ -72,7 +72,7 @@ class Index:
         self._tails: dict[int, Tail] = {}  # by block
         self._runs: list[Run] = []
         self._forgotten: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self._gone: dict[int, tuple[Uint16s, Sessions | None]] = {}  # by serial: what is forgotten in a run
+        self._gone: dict[int, tuple[Uint16s, BySession | None]] = {}  # by serial: what is forgotten in a run
         self._caches: dict[int, RunCache] = {}  # by serial
         self._snapshot_number = -1
         self._position: changes.Position | None = None
@@ -252,7 +252,7 @@ class Index:
             scopes.append(Scope(part, forgotten, conditions, sessions))
         return scopes
 
-    def _forgotten_in(self, part: Part) -> tuple[Uint16s, Sessions | None]:
+    def _forgotten_in(self, part: Part) -> tuple[Uint16s, BySession | None]:
         """Return which of a part's segments are forgotten, and its sessions without them."""
         low, high = self._forgotten.searchsorted([part.first, part.first + part.span]).tolist()
         if low == high:

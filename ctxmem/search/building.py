@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.search import columns, facets, postings, relevance
-from ctxmem.search.columns import Sessions
+from ctxmem.search.columns import BySession
 from ctxmem.search.forward import Forward
 from ctxmem.search.postings import TermWriter
 from ctxmem.search.runs import AT, PRESENT, SESSIONS, TOKENS, Put, Run
@@ -108,7 +108,7 @@ class Columns:
         yield start + AT, columns.encode_array(times)
         if len(self.offsets) < self.span:
             yield start + PRESENT, facets.encode_set(self.offsets, self.span)
-        yield start + SESSIONS, Sessions.build(self.offsets, self.sessions.astype(np.uint32), self.span).encode()
+        yield start + SESSIONS, BySession.build(self.offsets, self.sessions.astype(np.uint32), self.span).encode()
         tokens = np.zeros(self.span, np.uint32)
         tokens[self.offsets] = self.tokens
         yield start + TOKENS, columns.encode_array(tokens)

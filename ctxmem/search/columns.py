@@ -50,7 +50,7 @@ def decode_array(value: Bytes, span: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
+class BySession:
     """The segments of a run, grouped by session.
 
     `numbers` is uint32[s], ascending; the segments of `numbers[i]` are `order[starts[i]:starts[i + 1]]`, offsets in
@@ -63,7 +63,7 @@ class Sessions:
     rank: Uint16s | None
 
     @staticmethod
-    def build(offsets: Uint16s, sessions: Array, span: int) -> "Sessions":
+    def build(offsets: Uint16s, sessions: Array, span: int) -> "BySession":
         """Group segments at ascending `offsets` by their session numbers: O(n log n)."""
         by_session = np.argsort(sessions, kind="stable")
         ordered = sessions[by_session]
@@ -72,12 +72,12 @@ class Sessions:
         numbers = ordered[firsts].astype(np.uint32)
         order = offsets[by_session]
         if len(offsets) == span and bool((by_session[1:] > by_session[:-1]).all()):
-            return Sessions(numbers, starts, None, None)
+            return BySession(numbers, starts, None, None)
         rank = np.zeros(span, np.uint16)
         rank[order] = np.arange(len(order), dtype=np.uint32).astype(np.uint16)
-        return Sessions(numbers, starts, order, rank)
+        return BySession(numbers, starts, order, rank)
 
-    def without(self, removed: Uint16s, span: int) -> "Sessions":
+    def without(self, removed: Uint16s, span: int) -> "BySession":
         """Return the same without some segments: what neighbours look like after a `forget`."""
         order = np.arange(span, dtype=np.uint32).astype(np.uint16) if self.order is None else self.order
         sessions = np.repeat(self.numbers, self.starts[1:] - self.starts[:-1])
@@ -87,8 +87,8 @@ class Sessions:
         by_offset = np.argsort(order[kept], kind="stable")
         if not len(by_offset):
             empty = np.zeros(0, np.uint32)
-            return Sessions(empty, np.zeros(1, np.uint32), np.zeros(0, np.uint16), np.zeros(span, np.uint16))
-        return Sessions.build(order[kept][by_offset], sessions[kept][by_offset], span)
+            return BySession(empty, np.zeros(1, np.uint32), np.zeros(0, np.uint16), np.zeros(span, np.uint16))
+        return BySession.build(order[kept][by_offset], sessions[kept][by_offset], span)
 
     def of(self, session: int) -> Uint16s:
         """Return the offsets of one session, ascending: O(log s)."""
@@ -145,10 +145,10 @@ class Sessions:
     def _places(self, offsets: Array) -> Int64s:
         return (offsets if self.rank is None else self.rank.take(offsets)).astype(np.int64)
 
-    def copy(self) -> "Sessions":
+    def copy(self) -> "BySession":
         """Return the same, in memory of its own."""
         order, rank = (None if each is None else each.copy() for each in (self.order, self.rank))
-        return Sessions(self.numbers.copy(), self.starts.copy(), order, rank)
+        return BySession(self.numbers.copy(), self.starts.copy(), order, rank)
 
     def encode(self) -> bytes:
         """Return the grouping as bytes."""
@@ -160,15 +160,15 @@ class Sessions:
         return head + body + self.order.astype("<u2").tobytes() + self.rank.astype("<u2").tobytes()
 
     @staticmethod
-    def decode(value: Bytes, span: int) -> "Sessions":
+    def decode(value: Bytes, span: int) -> "BySession":
         """Read what `encode` wrote, without copying it (I2)."""
         s, n, is_identity = _SESSIONS.unpack_from(value)
         at = _SESSIONS.size + 3
         numbers = np.frombuffer(value, np.uint32, s, at)
         starts = np.frombuffer(value, np.uint32, s + 1, at + 4 * s)
         if is_identity:
-            return Sessions(numbers, starts, None, None)
+            return BySession(numbers, starts, None, None)
         at += 8 * s + 4
-        return Sessions(
+        return BySession(
             numbers, starts, np.frombuffer(value, np.uint16, n, at), np.frombuffer(value, np.uint16, span, at + 2 * n)
         )

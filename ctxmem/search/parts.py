@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.search import facets
-from ctxmem.search.columns import Sessions
+from ctxmem.search.columns import BySession
 from ctxmem.search.facets import IdSet, OffsetSet
 from ctxmem.search.postings import Posting
 
@@ -51,7 +51,7 @@ class Part(Protocol):
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]: ...  # noqa: D102
     def present(self) -> OffsetSet | None: ...  # noqa: D102
     def at(self) -> Array: ...  # noqa: D102
-    def sessions(self) -> Sessions: ...  # noqa: D102
+    def sessions(self) -> BySession: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Filter:
         """Say whether a part's times allow a hit at all: no disk."""
         return (self.since is None or part.at_max >= self.since) and (self.until is None or part.at_min <= self.until)
 
-    def choose(self, part: Part, forgotten: Uint16s, sessions: Sessions | None = None) -> OffsetSet | None:
+    def choose(self, part: Part, forgotten: Uint16s, sessions: BySession | None = None) -> OffsetSet | None:
         """Return the segments of a part that pass and are not forgotten, None for all; empty offsets may pass.
 
         Cost: the most selective condition first, nothing more once nothing is left.
@@ -119,7 +119,7 @@ class Scope:
 
     __slots__ = ("_chosen", "_is_chosen", "_sessions", "base", "conditions", "forgotten", "part", "postings")
 
-    def __init__(self, part: Part, forgotten: Uint16s, conditions: Filter, sessions: Sessions | None = None) -> None:
+    def __init__(self, part: Part, forgotten: Uint16s, conditions: Filter, sessions: BySession | None = None) -> None:
         self.part = part
         self.base = 0  # set by `numbered`
         self.forgotten = forgotten  # offsets that are in the part and forgotten
@@ -162,7 +162,7 @@ class Scope:
             ok &= self.part.holds(key, offsets)
         return ok
 
-    def sessions(self) -> Sessions:
+    def sessions(self) -> BySession:
         """Return the part's segments by session, without the forgotten ones."""
         if self._sessions is None:
             whole = self.part.sessions()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctxmem.search import columns, facets, postings
-from ctxmem.search.columns import Sessions
+from ctxmem.search.columns import BySession
 from ctxmem.search.facets import OffsetSet
 from ctxmem.search.postings import Posting
 
@@ -34,7 +34,7 @@ _VERSION = 2  # On disk: never renumber.
 _RECORD = struct.Struct("<BQIIddIIIIIQ")
 
 
-class Reader(Protocol):
+class Source(Protocol):
     """What reading a run needs of `store.Snapshot`."""
 
     def view(self, table: str, key: bytes) -> memoryview | None: ...  # noqa: D102
@@ -120,14 +120,14 @@ class RunCache:
     """What is kept of a run between snapshots: its pages' first terms, its sessions, its segments that are never a hit.
 
     And of the terms asked for last the postings that fit a page, `SMALL_MOST` of them: 0.3 MB.
-    Half a byte a segment for the pages. Sessions take 8 bytes each, and 4 a segment where their segments do not follow
+    Half a byte a segment for the pages. BySession take 8 bytes each, and 4 a segment where their segments do not follow
     one another.
     """
 
     def __init__(self) -> None:
         self._keys: dict[str, list[bytes]] = {}  # of pages, by table
         self._unsearched: list[OffsetSet | None] = []
-        self._sessions: Sessions | None = None
+        self._sessions: BySession | None = None
         self.small: dict[bytes, Posting | None] = {}  # of terms asked for, in memory of their own; None: not in the run
 
     def keep(self, small: dict[bytes, Posting | None]) -> None:
@@ -136,11 +136,11 @@ class RunCache:
             self.small.clear()
         self.small.update(small)
 
-    def page_keys(self, table: str, prefix: bytes, reader: Reader) -> list[bytes]:
+    def page_keys(self, table: str, prefix: bytes, source: Source) -> list[bytes]:
         """Return the keys of all pages of the run, ascending; they begin with `prefix`."""
         keys = self._keys.get(table)
         if keys is None:
-            keys = self._keys[table] = list(reader.keys(table, prefix, postings.after_pages(prefix)))
+            keys = self._keys[table] = list(source.keys(table, prefix, postings.after_pages(prefix)))
         return keys
 
     def unsearched(self, view: "RunView") -> OffsetSet | None:
@@ -150,7 +150,7 @@ class RunCache:
             self._unsearched.append(None if found is None else found.copy())
         return self._unsearched[0]
 
-    def sessions(self, view: "RunView") -> Sessions:
+    def sessions(self, view: "RunView") -> BySession:
         """Return the segments grouped by session; decoding it at each search took 3 us a run."""
         if self._sessions is None:
             self._sessions = view.stored_sessions().copy()
@@ -160,13 +160,13 @@ class RunCache:
 class RunView:
     """One run, read through one snapshot: what it returns is valid inside that snapshot only."""
 
-    def __init__(self, run: Run, reader: Reader, cache: RunCache | None = None) -> None:
+    def __init__(self, run: Run, source: Source, cache: RunCache | None = None) -> None:
         self.run = run
         self.first, self.span, self.n = run.first, run.span, run.n
         self.at_min, self.at_max = run.at_min, run.at_max
         self.session_min, self.session_max = run.session_min, run.session_max
         self._cache = cache or RunCache()
-        self._reader = reader
+        self._source = source
         self._own = run.key + b"\x01"
         self._page = run.key + b"\x02"
 
@@ -182,7 +182,7 @@ class RunView:
             wanted = [term for term in terms if term not in found]
             small: dict[bytes, Posting | None] = {}
             missing = []
-            for term, value in zip(wanted, self._reader.views("postings", [own + t for t in wanted]), strict=True):
+            for term, value in zip(wanted, self._source.views("postings", [own + t for t in wanted]), strict=True):
                 if value is None:
                     missing.append(term)
                 elif len(value) <= SMALL_BYTES:
@@ -200,25 +200,25 @@ class RunView:
     def _pages(self, table: str, terms: Sequence[bytes]) -> list[bytes]:
         """Return the page that holds each term, or facet key, if any does; an empty one where there is none."""
         page = self._page
-        directory = self._cache.page_keys(table, page, self._reader)
+        directory = self._cache.page_keys(table, page, self._source)
         places = [bisect_right(directory, page + term) for term in terms]
-        values = self._reader.views(table, [directory[place - 1] if place else page for place in places])
+        values = self._source.views(table, [directory[place - 1] if place else page for place in places])
         return [b"" if value is None else bytes(value) for value in values]
 
     def facet(self, key: bytes) -> OffsetSet | None:
         """Return the segments with a facet value, None where there is none."""
-        value = self._reader.view("facets", self._own + key)
+        value = self._source.view("facets", self._own + key)
         if value is not None:
             return facets.decode_set(value, self.span)
-        directory = self._cache.page_keys("facets", self._page, self._reader)
+        directory = self._cache.page_keys("facets", self._page, self._source)
         place = bisect_right(directory, self._page + key)
-        page = self._reader.view("facets", directory[place - 1]) if place else None
+        page = self._source.view("facets", directory[place - 1]) if place else None
         found = None if page is None else postings.find_in_page(bytes(page), key, with_impacts=False)
         return None if found is None else found.offsets
 
     def holds(self, key: bytes, offsets: facets.Uint16s) -> npt.NDArray[np.bool_]:
         """Say of each segment whether it has a facet value: bool[n]."""
-        value = self._reader.view("facets", self._own + key)
+        value = self._source.view("facets", self._own + key)
         if value is not None:
             return facets.holds(value, offsets, self.span)
         found = self.facet(key)
@@ -230,7 +230,7 @@ class RunView:
 
     def facet_size(self, key: bytes) -> int:
         """Return the number of segments with a facet value."""
-        value = self._reader.view("facets", self._own + key)
+        value = self._source.view("facets", self._own + key)
         if value is not None:
             return postings.count_of_own(value)
         found = self.facet(key)
@@ -239,18 +239,18 @@ class RunView:
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]:
         """Yield the terms that begin so, each with the number of segments that hold it."""
         begin = self._own + start
-        for key, value in self._reader.scan("postings", begin, begin + b"\xff"):
+        for key, value in self._source.scan("postings", begin, begin + b"\xff"):
             yield key[5:], postings.count_of_own(value)
-        before = self._reader.floor("postings", self._page + start)
+        before = self._source.floor("postings", self._page + start)
         begin = before[0] if before is not None and before[0].startswith(self._page) else self._page + start
-        for _, value in self._reader.scan("postings", begin, self._page + start + b"\xff"):
+        for _, value in self._source.scan("postings", begin, self._page + start + b"\xff"):
             page = postings.decode_page(value, with_impacts=True)
             for term, count in zip(page.terms, page.counts.tolist(), strict=True):
                 if term.startswith(start):
                     yield term, count
 
     def _column(self, name: bytes) -> memoryview:
-        value = self._reader.view("columns", self.run.key + name)
+        value = self._source.view("columns", self.run.key + name)
         if value is None:
             raise LookupError(f"run {self.run.serial} has no column {name.decode()}")
         return value
@@ -267,10 +267,10 @@ class RunView:
         """Return the token count of each segment: unsigned[span], 0 where there is none."""
         return columns.decode_array(self._column(TOKENS), self.span)
 
-    def sessions(self) -> Sessions:
+    def sessions(self) -> BySession:
         """Return the segments grouped by session."""
         return self._cache.sessions(self)
 
-    def stored_sessions(self) -> Sessions:
+    def stored_sessions(self) -> BySession:
         """Return the same as it stands on disk: valid inside the snapshot only."""
-        return Sessions.decode(self._column(SESSIONS), self.span)
+        return BySession.decode(self._column(SESSIONS), self.span)

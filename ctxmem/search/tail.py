@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sortedcontainers import SortedDict
 
 from ctxmem.search import relevance
-from ctxmem.search.columns import Sessions
+from ctxmem.search.columns import BySession
 from ctxmem.search.facets import UNSEARCHED, OffsetSet, Uint16s, contains
 from ctxmem.search.forward import Forward
 from ctxmem.search.postings import Posting
@@ -175,10 +175,10 @@ class Tail:
         found: Array = self._cache["at"]
         return found
 
-    def sessions(self) -> Sessions:
+    def sessions(self) -> BySession:
         """Return the segments grouped by session."""
         if "sessions" not in self._cache:
             numbers = np.array([self._forwards[i].session for i in self._forwards], np.uint32)
-            self._cache["sessions"] = Sessions.build(self._offsets(), numbers, self.span)
-        found: Sessions = self._cache["sessions"]
+            self._cache["sessions"] = BySession.build(self._offsets(), numbers, self.span)
+        found: BySession = self._cache["sessions"]
         return found

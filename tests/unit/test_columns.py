@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ctxmem.search.columns import Sessions, decode_array, encode_array
+from ctxmem.search.columns import BySession, decode_array, encode_array
 
 rows = st.dictionaries(st.integers(0, 60), st.integers(0, 4), min_size=1, max_size=40)
 
@@ -28,7 +28,7 @@ def test_floats_read_back_and_constants_are_small():
 def grouped(drawn, span):
     offsets = np.array(sorted(drawn), np.uint16)
     sessions = np.array([drawn[offset] for offset in sorted(drawn)], np.uint32)
-    return Sessions.decode(Sessions.build(offsets, sessions, span).encode(), span)
+    return BySession.decode(BySession.build(offsets, sessions, span).encode(), span)
 
 
 def check(found, drawn, reach):

@@ -52,7 +52,7 @@ class World:
     def scopes(self, **conditions):
         found = []
         for part in self.parts:
-            gone = np.array([i - part.first for i in part.ids if i in self.forgotten], np.uint16)
+            gone = np.array([i - part.first for i in sorted(self.forgotten) if i in part], np.uint16)
             found.append(Scope(part, gone, Filter(**conditions)))
         return found
 

@@ -191,7 +191,19 @@ class Environment:
                 if no_room and size > _SMALLEST_MAP:
                     size //= _TERABYTE_STEP
                     continue
+                if isinstance(exc, lmdb.ReadonlyError):
+                    raise self._not_permitted() from exc
                 raise translate(exc, self.path) from exc
+
+    def _not_permitted(self) -> StoreReadonly:
+        """Say what a user needs who may not write: a reader notes in the reader table what writers must keep for it."""
+        if self._flags["readonly"]:
+            table = self.path / _READER_TABLE
+            return StoreReadonly(
+                f"{self.path}: a reader notes in {_READER_TABLE} what writers must keep for it, and this user may not; "
+                f"let the owner run `touch {table}; chmod a+rw {table}`, or copy the directory and open the copy"
+            )
+        return StoreReadonly(f"{self.path}: this user may not write {DATA}; change its mode, or open it for reading")
 
     def _open_tables(self) -> None:
         """Open every table; makes those that are missing unless opened for reading. The caller holds the write lock."""

@@ -57,6 +57,8 @@ def read_marker(directory: Path) -> Marker | None:
         return None
     except NotADirectoryError as exc:
         raise NotAStore(f"{directory} is a file; a store is a directory of its own") from exc
+    except PermissionError as exc:
+        raise StoreReadonly(f"{directory} may not be read by this user; change its owner or mode") from exc
     if MARKER not in names:
         if names - {LOCK, MARKER + ".tmp"}:
             raise NotAStore(
@@ -64,7 +66,10 @@ def read_marker(directory: Path) -> Marker | None:
                 "or restore the marker from a backup if this was one"
             )
         return None
-    text = (directory / MARKER).read_bytes()[:4096].decode("utf-8", "replace").split("\n")
+    try:
+        text = (directory / MARKER).read_bytes()[:4096].decode("utf-8", "replace").split("\n")
+    except PermissionError as exc:
+        raise StoreReadonly(f"{directory / MARKER} may not be read by this user; change its owner or mode") from exc
     facts = dict(line.split(" ", 1) for line in text[1:] if " " in line)
     if text[0] != "ctxmem store" or not facts.get("format", "").isdigit():
         raise NotAStore(f"{directory / MARKER} is not a marker that ctxmem wrote; restore it from a backup")

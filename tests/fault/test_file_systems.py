@@ -4,13 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from ctxmem.errors import NotAStore, StoreFull, StoreGone, StoreReadonly
 from ctxmem.log import Log
 from ctxmem.segment import Record
+from ctxmem.store.localstore import LocalStore
 from tests.plainindex import PlainIndex
 
 
@@ -77,6 +80,50 @@ def test_a_read_only_file_system_is_named_and_can_be_read(small):
     assert reader.check() == []
     reader.close()
     assert mount("-o", "remount,rw", str(small))
+
+
+def said_to_another_user(path):
+    """What a user without rights hears who opens a store for reading: its class and text, or what was read."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgid(65_534)
+            os.setuid(65_534)
+            with LocalStore.open(path, readonly=True).snapshot() as snapshot:
+                said = str(snapshot.get("log", b"k"))
+        except BaseException as exc:
+            said = f"{type(exc).__name__}: {exc}"
+        finally:
+            os.write(write, said.encode())
+            os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as answer:  # noqa: PTH123 - a descriptor
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_reader_without_rights_is_told_what_helps(is_there):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "s"
+        store = LocalStore.open(path)
+        store.write(lambda batch: batch.put("log", b"k", b"v"))
+        store.close()
+        assert "may not be read by this user" in said_to_another_user(path)
+        path.chmod(0o755)
+        assert "may not be read by this user" in said_to_another_user(path)
+        for entry in path.iterdir():
+            entry.chmod(0o644)
+        if not is_there:
+            (path / "lock.mdb").unlink()
+        said = said_to_another_user(path)
+        assert said.startswith("StoreReadonly")
+        assert subprocess.run(said.split("`")[1], shell=True, check=False).returncode == 0
+        assert said_to_another_user(path) == "b'v'"
 
 
 FULL = """

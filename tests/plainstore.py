@@ -200,6 +200,9 @@ class PlainStore:
         self.ensure_usable()
         return {f"{name}_entries": len(table) for name, table in self.data.tables.items()}
 
+    def drop(self):
+        pass
+
     def close(self):
         self.is_open = False
         if self in self.data.opened:

@@ -17,7 +17,7 @@ from ctxmem.errors import StoreClosed
 from ctxmem.log.writer import Write
 
 TICK_S = 0.05
-ASLEEP_S = 5.0  # other writers may wait for what this one holds and does not use
+ASLEEP_S = 5.0  # other writers may wait for what this one holds and does not use; a drop that did not notify is seen
 _QUIET_TICKS = 20  # after this long with nothing queued the thread sleeps, until it is called or for `ASLEEP_S`
 _RETRY_S = 1.0  # after a commit that failed
 
@@ -43,6 +43,7 @@ class Committer:
         self._is_asleep = False
         self._is_urgent = False
         self._is_closing = False
+        self._dropped: Callable[[], None] | None = None
 
     def note(self, *, is_urgent: bool) -> None:
         """Say that something is queued; cheap unless the thread sleeps or must hurry."""
@@ -68,9 +69,26 @@ class Committer:
         with self._lock:
             self._is_closing = True
             self._condition.notify()
-            thread = self._thread
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the end of the thread, where it was told to end."""
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def drop(self, close: Callable[[], None]) -> None:
+        """Commit what is queued, call `close` and end, on the thread; where there is none, nothing is queued: at once.
+
+        The garbage collector calls this, perhaps on the thread itself inside `_lock`: hence no waiting for that.
+        """
+        if self._thread is None:
+            close()
+            return
+        self._dropped = close
+        if self._lock.acquire(blocking=False):
+            self._condition.notify()
+            self._lock.release()
 
     def _take(self, write: Write | None, future: "Future[None]") -> None:
         with self._lock:
@@ -90,7 +108,7 @@ class Committer:
         quiet, seen, pause_s = 0, None, TICK_S
         while self._thread is threading.current_thread():  # else `_start` was interrupted, and has started another
             with self._lock:
-                if not self._waiters and not self._is_urgent and not self._is_closing:
+                if not (self._waiters or self._is_urgent or self._is_closing or self._dropped):
                     self._is_asleep = quiet >= _QUIET_TICKS and self._first_id() is None
                     is_called = self._condition.wait(ASLEEP_S if self._is_asleep else pause_s)
                     quiet = 0 if self._is_asleep and is_called else quiet + 1
@@ -99,6 +117,9 @@ class Committer:
                 is_urgent, self._is_urgent = self._is_urgent, False
                 if self._is_closing and not waiters:
                     return
+            if self._dropped is not None and not waiters:
+                self._end_dropped(self._dropped)
+                return
             first = self._first_id()
             is_due = first is not None and (is_urgent or first == seen)
             pause_s = TICK_S
@@ -109,6 +130,14 @@ class Committer:
             self._between()
             seen = self._first_id()
             quiet = 0 if first is not None else quiet
+
+    def _end_dropped(self, close: Callable[[], None]) -> None:
+        """Commit what nobody will ask for, as far as that can be, and let go."""
+        with suppress(Exception):
+            while self._first_id() is not None:
+                self._commit_some()
+        with suppress(Exception):
+            close()
 
     def _try_commit(self) -> bool:
         """Commit what waits. A failure leaves it queued: the next barrier meets it again, and its caller hears."""

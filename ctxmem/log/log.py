@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 from ctxmem import codec
 from ctxmem.errors import StoreBusy, StoreClosed, StoreFull, StoreReadonly
 from ctxmem.index.index import Index
-from ctxmem.log import audit, purge
+from ctxmem.log import audit, ending, purge
 from ctxmem.log.bulk import Load
 from ctxmem.log.committer import Committer
 from ctxmem.log.hot import Hot
@@ -53,16 +54,19 @@ class Log:
         self.index = index_of(store, options, self._reader.codec)
         self.index.read = self._reader.get_many
         self.index.queued = queue.after
-        self._trainer = Trainer(store, self.is_forgotten)
+        self._trainer = Trainer(store, partial(self._reader.has, flags.FORGOTTEN))
         self._writer = Writer(store, queue, self._hot, self._reader, self.index, self._trainer, options.block_segments)
         self._leases = Leases(store, self._writer)
         self._upkeep = Upkeep(self.index.steps)
-        self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, self._idle)
+        idle = partial(_idle, self._upkeep, self._writer, self._trainer)  # the thread must not know the log: `ending`
+        self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
         self._is_closed = False  # refuses use
         self._is_down = False  # has let go of everything
-        atexit.register(self._flush_at_exit)
+        self._let_go = partial(ending.let_go, self._upkeep, self.index, self._writer, store)
+        self._dropped = ending.watch(self, store, self._committer, self._let_go)
+        self._at_exit = ending.flush_at_exit(self)
 
     @staticmethod
     def open(
@@ -352,13 +356,7 @@ class Log:
         self._reader.refresh()
         self.index.refresh()
 
-    def _idle(self) -> None:
-        """What the small thread does when nothing waits: let others maintain and seal, train the dictionary."""
-        self._upkeep.give_way()
-        self._writer.give_way()
-        self._trainer.train()
-
-    def _flush_at_exit(self) -> None:
+    def flush_at_exit(self) -> None:
         """Commit what nobody has, at the end of the interpreter."""
         if not self._is_closed and self._store.is_open and not self._store.readonly:
             self._writer.commit([])
@@ -366,13 +364,10 @@ class Log:
     def _tear_down(self) -> None:
         """Let go of everything. Each step may be done again: an interrupt leaves the rest for the next `close`."""
         self._is_closed = True
-        atexit.unregister(self._flush_at_exit)
+        atexit.unregister(self._at_exit)
         self._committer.close()
-        self._upkeep.stop()
-        self.index.close()
-        if self._writer.slot is not None:
-            self._writer.slot.release()
-        self._store.close()
+        self._let_go()
+        self._dropped.detach()
         self._is_down = True
 
     def _usable(self) -> None:
@@ -383,6 +378,13 @@ class Log:
     def _refuse_readonly(self) -> None:
         if self._store.readonly:
             raise StoreReadonly(f"{self._store.name} was opened for reading; open it without readonly=True")
+
+
+def _idle(upkeep: Upkeep, writer: Writer, trainer: Trainer) -> None:
+    """Do what the small thread does when nothing waits: let others maintain and seal, train the dictionary."""
+    upkeep.give_way()
+    writer.give_way()
+    trainer.train()
 
 
 def _block_segments(store: Store, wanted: int) -> int:

@@ -205,5 +205,8 @@ class Store(Protocol):
     def stats(self) -> dict[str, int]:
         """Return sizes, and the entries of each table, as `<table>_entries`; O(1)."""
 
+    def drop(self) -> None:
+        """Note that nobody has it any more and that it is closed soon: whoever opens the same here waits for that."""
+
     def close(self) -> None:
         """Give everything back; again does nothing. Waits for open snapshots and batches of other threads."""

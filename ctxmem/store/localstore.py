@@ -49,6 +49,7 @@ class LocalStore:
         self._durability: Durability = durability
         self._map_bytes = map_bytes
         self._trouble: type[StoreError] | None = None
+        self.is_dropped = False  # nobody has it any more, and it is about to be closed
         self._is_down = False  # has let go of the file and of all locks
         self._writes = 0
         self._locks = self._lock_file()
@@ -237,6 +238,10 @@ class LocalStore:
                 found[f"{table}_entries"] = snapshot.count(table)
                 found[f"{table}_bytes"] = snapshot.bytes_of(table)
         return found
+
+    def drop(self) -> None:
+        """Note that it is closed as soon as what is queued is on disk: whoever opens the path here waits for that."""
+        self.is_dropped = True
 
     def close(self) -> None:
         """Unmap the file and free the locks; again does nothing. Waits for open transactions of other threads."""

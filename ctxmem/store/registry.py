@@ -1,11 +1,14 @@
 """Which stores are open in this process: LMDB must not open a file twice, and a forked child must let its copies be.
 
 I1. A directory is open once in a process, whatever path leads to it.
-I2. After a fork each store that the child inherited is told so, before the child runs anything else.
+I2. One that nobody has any more is waited for until it is closed.
+I3. After a fork each store that the child inherited is told so, before the child runs anything else.
 """
 
+import gc
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -21,18 +24,24 @@ class Opened(Protocol):
     def is_open(self) -> bool:
         """Return whether it can be used."""
 
+    @property
+    def is_dropped(self) -> bool:
+        """Return whether nobody has it any more, and it is about to be closed."""
+
     def leave_to_parent(self) -> None:
         """Note that this process is a child, and that the store is its parent's."""
 
 
 S = TypeVar("S", bound=Opened)
 
+_DROPPED_S = 10.0
+
 
 class Registry:
     """The open stores of this process by device and inode of their directories. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor that runs meanwhile may open another store
         self._opened: weakref.WeakValueDictionary[tuple[int, int], Opened] = weakref.WeakValueDictionary()
 
     def open(self, where: Path, make: Callable[[], S]) -> S:
@@ -44,16 +53,26 @@ class Registry:
         with self._lock:
             facts = where.stat()
             identity = (facts.st_dev, facts.st_ino)
-            known = self._opened.get(identity)
-            if known is not None and known.is_open:
-                raise StoreBusy(f"{where} is open in this process already; share that object between threads")
+            if self._is_open(identity):
+                gc.collect()  # it may be garbage: a cell of a notebook that is run again
+                until = time.monotonic() + _DROPPED_S
+                while self._is_open(identity, and_dropped=True) and time.monotonic() < until:
+                    time.sleep(0.002)
+            if self._is_open(identity):
+                raise StoreBusy(
+                    f"{where} is open in this process already; share that object between threads, or close it first"
+                )
             made = make()
             self._opened[identity] = made
             return made
 
+    def _is_open(self, identity: tuple[int, int], *, and_dropped: bool = False) -> bool:
+        known = self._opened.get(identity)
+        return known is not None and known.is_open and (known.is_dropped or not and_dropped)
+
     def leave_to_parent(self) -> None:
-        """Tell every store that this is a child process (I2); another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        """Tell every store that this is a child process (I3); another thread of the parent may have held the lock."""
+        self._lock = threading.RLock()
         for store in list(self._opened.values()):
             store.leave_to_parent()
         self._opened.clear()

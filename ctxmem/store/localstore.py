@@ -49,7 +49,7 @@ class LocalStore:
         self._durability: Durability = durability
         self._map_bytes = map_bytes
         self._trouble: type[StoreError] | None = None
-        self.is_dropped = False  # nobody has it any more, and it is about to be closed
+        self._is_dropped = False  # nobody has it any more, and it is about to be closed
         self._is_down = False  # has let go of the file and of all locks
         self._writes = 0
         self._locks = self._lock_file()
@@ -239,9 +239,19 @@ class LocalStore:
                 found[f"{table}_bytes"] = snapshot.bytes_of(table)
         return found
 
+    @property
+    def holds_file(self) -> bool:
+        """Whether LMDB still has the file open here: a little longer than the store is open."""
+        return not self._is_down
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it lets go of the file by itself: it is being closed, or nobody has it any more."""
+        return self._is_dropped or self._trouble is not None
+
     def drop(self) -> None:
         """Note that it is closed as soon as what is queued is on disk: whoever opens the path here waits for that."""
-        self.is_dropped = True
+        self._is_dropped = True
 
     def close(self) -> None:
         """Unmap the file and free the locks; again does nothing. Waits for open transactions of other threads."""

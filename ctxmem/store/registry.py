@@ -21,12 +21,12 @@ class Opened(Protocol):
     """What is asked of an open store here."""
 
     @property
-    def is_open(self) -> bool:
-        """Return whether it can be used."""
+    def holds_file(self) -> bool:
+        """Return whether LMDB still has the file open here."""
 
     @property
-    def is_dropped(self) -> bool:
-        """Return whether nobody has it any more, and it is about to be closed."""
+    def is_leaving(self) -> bool:
+        """Return whether it lets go of the file by itself: it is being closed, or nobody has it any more."""
 
     def leave_to_parent(self) -> None:
         """Note that this process is a child, and that the store is its parent's."""
@@ -34,7 +34,7 @@ class Opened(Protocol):
 
 S = TypeVar("S", bound=Opened)
 
-_DROPPED_S = 10.0
+_LEAVING_S = 10.0
 
 
 class Registry:
@@ -55,8 +55,8 @@ class Registry:
             identity = (facts.st_dev, facts.st_ino)
             if self._is_open(identity):
                 gc.collect()  # it may be garbage: a cell of a notebook that is run again
-                until = time.monotonic() + _DROPPED_S
-                while self._is_open(identity, and_dropped=True) and time.monotonic() < until:
+                until = time.monotonic() + _LEAVING_S
+                while self._is_open(identity, and_leaving=True) and time.monotonic() < until:
                     time.sleep(0.002)
             if self._is_open(identity):
                 raise StoreBusy(
@@ -66,9 +66,9 @@ class Registry:
             self._opened[identity] = made
             return made
 
-    def _is_open(self, identity: tuple[int, int], *, and_dropped: bool = False) -> bool:
+    def _is_open(self, identity: tuple[int, int], *, and_leaving: bool = False) -> bool:
         known = self._opened.get(identity)
-        return known is not None and known.is_open and (known.is_dropped or not and_dropped)
+        return known is not None and known.holds_file and (known.is_leaving or not and_leaving)
 
     def leave_to_parent(self) -> None:
         """Tell every store that this is a child process (I3); another thread of the parent may have held the lock."""

@@ -59,7 +59,7 @@ class Jobs:
         self._job: Iterator[None] | None = None
         self._block = 0  # the block that the job is of
         self._held: int | None = None  # the block whose maintenance is in hand
-        self._waiting: dict[int, tuple[int, int | None]] = {}  # by block: size of its tail, whom it waits for
+        self._waiting: dict[int, tuple[int, int]] = {}  # by block: whom its tail waits for, from which id on
 
     def steps(self) -> Iterator[None]:
         """Seal, merge and purge what is due, each step about 1 ms; may be left at any point and called again (I2).
@@ -127,24 +127,23 @@ class Jobs:
     def _look(self) -> tuple[list[int], set[int]]:
         """Return the blocks in which something is due, and the slots for whose open ids full tails wait.
 
-        A tail that waits for a live writer is looked at again when it has grown: with many writers most of them wait.
+        With many writers most tails wait, and reading all claims costs more than looking whether one has moved.
         """
         wanted: list[int] = []
         owners: set[int] = set()
         with self._lock, self._store.snapshot() as snapshot:
             seen = self._seen(snapshot)
             for block in seen.blocks:
-                n = seen.n_in_tail(block)
-                looked_at, owner = self._waiting.get(block, (n, None))
-                if owner is not None and 0 <= n - looked_at < self._options.tail_segments // 16:
-                    if not self._store.is_slot_alive(owner):
-                        owners.add(owner)
-                elif seen.due(block) is not None:
+                waits = self._waiting.get(block)
+                if waits is not None and not slots.is_open(snapshot, *waits):
+                    waits = None
+                if seen.due(block, is_waiting=waits is not None) is not None:
                     wanted.append(block)
-                elif n >= self._options.tail_segments:
-                    owner = seen.settlement.limit(block)[1]
-                    self._waiting[block] = n, owner
-                    owners |= set() if owner is None else {owner}
+                elif seen.n_in_tail(block) >= self._options.tail_segments:
+                    first, owner = (waits[1], waits[0]) if waits is not None else seen.settlement.limit(block)
+                    if owner is not None:
+                        self._waiting[block] = owner, first
+                        owners.add(owner)
         return wanted, owners
 
     def _sealed(self, block: int, first: int, stop: int) -> Iterator[None]:
@@ -163,7 +162,6 @@ class Jobs:
     def _free_dead(self, owners: set[int]) -> bool:
         """Free what dead writers among these left open; whether there was one."""
         dead = [owner for owner in owners if not self._store.is_slot_alive(owner)]
-        self._waiting = {block: waits for block, waits in self._waiting.items() if waits[1] not in dead}
         for owner in dead:
             free = partial(slots.free_dead, size=self._size, slot=owner, is_alive=self._store.is_slot_alive)
             self._store.write(free)
@@ -215,12 +213,12 @@ class _Seen:
         tail = self._known.tails.get(block)
         return 0 if tail is None else tail.n
 
-    def due(self, block: int) -> Iterator[None] | None:
-        """Return what is due in a block, not begun yet; None where all is well."""
+    def due(self, block: int, *, is_waiting: bool = False) -> Iterator[None] | None:
+        """Return what is due in a block, not begun yet; None where all is well. `is_waiting`: its tail is not."""
         if block in self._untidy:
             return manifest.sweep(self._store, block)
         tail = self._known.tails.get(block)
-        if tail is not None and tail.n:
+        if tail is not None and tail.n and not is_waiting:
             ids = self._settled(block, tail)
             if ids:  # settled from the tail's first id on: what is free before the first segment would be lost
                 return self._seal(block, tail.first, ids[-1] + 1)

@@ -286,6 +286,12 @@ class Settlement:
         return chunks.next_block(self._snapshot)
 
 
+def is_open(snapshot: Snapshot, slot: int, first: int) -> bool:
+    """Whether a slot has come exactly so far in one of its chunks."""
+    claim = read(snapshot, slot)
+    return claim is not None and any(first == start for start, _ in claim.open)
+
+
 def settle(batch: Batch, size: int, first: int, stop: int) -> bool:
     """Settle the ids `[first, stop)` of one block in the caller's transaction (I5); False where some are open."""
     if Settlement(batch, size).limit(first // size)[0] < stop:

@@ -174,6 +174,27 @@ def test_a_paused_maintainer_does_not_keep_others_from_work(actors):
     assert two.do("memory.check()") == []
 
 
+def test_two_processes_maintain_two_blocks_at_once(actors):
+    one, two = actors(2, **SMALL)
+    for n in range(40):
+        one.do(f"memory.add('curlew number{n}')")
+    one.do("log._writer.commit([])\nsteps = log.index.steps()")
+    one.do("[next(steps) for _ in range(3)]")
+    for n in range(100):
+        flushed(two, f"curlew again{n}")
+    two.do("log.flush()")
+    blocks = "sorted({run.first // 64 for run in log.index._runs})"
+    meanwhile = two.do(blocks)
+    assert meanwhile
+    assert 0 not in meanwhile
+    one.do("[None for _ in steps]")
+
+    one.do("log.index.refresh()")
+    assert one.do(blocks)[0] == 0
+    assert len(ids(one, "curlew")) == len(ids(two, "curlew")) == 140
+    assert one.do("memory.check()") == two.do("memory.check()") == []
+
+
 def test_a_maintainer_that_was_overtaken_gives_up(actors):
     """As if its lock had been lost: what it was writing is swept, and it publishes nothing."""
     one, two = actors(2, **SMALL)

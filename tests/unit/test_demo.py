@@ -83,10 +83,14 @@ def test_right_answers_come_from_the_files_and_can_be_found_in_their_text(shelf)
         assert question.find(text) == question.right, question.asks
 
 
+def demo(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *arguments])
+    assert ended.value.code == 0
+
+
 def test_the_demo_shows_what_it_promises(capsys, tmp_path):
-    main(
-        ["demo", "--tokens", "150000", "--window", "16000", "--questions", "6", "--json", "--keep", str(tmp_path / "s")]
-    )
+    demo("--tokens", "150000", "--window", "16000", "--questions", "6", "--json", "--keep", str(tmp_path / "s"))
     summary = json.loads(capsys.readouterr().out)["summary"]
 
     assert summary["tokens_seen"] >= 150_000
@@ -100,7 +104,7 @@ def test_the_demo_shows_what_it_promises(capsys, tmp_path):
 
 
 def test_the_demo_prints_its_tables(capsys):
-    main(["demo", "--tokens", "30000", "--questions", "2"])
+    demo("--tokens", "30000", "--questions", "2")
     out = capsys.readouterr().out
 
     for words in ("turn", "epoch", "Answers from memory", "Summary", "answers right", "cache hit share"):

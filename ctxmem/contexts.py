@@ -1,15 +1,16 @@
 """The contexts of one open store, by session: opened once, handed out again, forked, let go of when they are closed.
 
-I1. A session has at most one open context in this process. A name is reserved before its session is opened, so that
-    whoever asks for it meanwhile waits for that context.
-I2. No session is called while `_lock` is held, and nothing here waits while a session's lock is held.
+I1. A session has at most one open context in this process: each name has a lock, held while its session is opened.
+I2. Locks are taken in this order: a name's lock, a session's (`context/session`), those of the log (`log/writer`).
+    `_lock` guards the dictionaries and is held for nothing else.
 """
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from ctxmem.context import choices, surgery
 from ctxmem.context.context import Context
@@ -33,7 +34,8 @@ class Contexts:
         self._log = log
         self._options = options
         self._lock = threading.Lock()
-        self._open: dict[str, Future[_Opened]] = {}
+        self._open: dict[str, _Opened] = {}  # may hold what was closed: see `sessions`
+        self._naming: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # held: being opened
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -59,10 +61,12 @@ class Contexts:
                 return found.context
 
     def _retarget(self, session: Session, policy: Policy | None, reach: Any, chosen: dict[str, Any]) -> None:
-        with session.turn(), session.locked() as s:
+        def act(s: Session) -> None:
             used = s.now.policy if policy is None else policy
             target = choices.target(self._options, used, **chosen)
             s.apply(lambda standing: replace(standing.retargeted(target, used), reads=reach))
+
+        session.alone(act)
 
     def fork(self, source: Session, name: str, at: int | None, chosen: dict[str, Any]) -> Context:
         """Return a context of a new session that goes on where `source` stood at segment `at`; see `Context.fork`."""
@@ -73,11 +77,9 @@ class Contexts:
             policy, reads = source.now.policy, source.now.reads
             made = self._session(name, choices.target(self._options, policy, **chosen), policy, reads)
             try:
-                with source.turn(), source.locked():
-                    after = surgery.branched(source, made.now, at)
+                after = source.alone(lambda s: surgery.branched(s, made.now, at))
                 self._log.rise_above(after.state.last_id)
-                with made.turn(), made.locked():
-                    made.change(after)
+                made.alone(lambda s: s.change(after))
             except BaseException:
                 made.abandon()  # the name is free again: calling again is the remedy
                 raise
@@ -92,7 +94,7 @@ class Contexts:
         """Return the sessions that are open now."""
         with self._lock:
             known = list(self._open.values())
-        return [each.result().session for each in known if each.done() and not _is_over(each)]
+        return [each.session for each in known if not each.session.is_closed]
 
     @property
     def is_closed(self) -> bool:
@@ -106,13 +108,15 @@ class Contexts:
 
     def close(self) -> None:
         """Close every context, and hand out no more; where one cannot be closed, raise, and stay open."""
-        with self._lock:
-            self._is_closed = True
-            known = list(self._open.values())
         try:
-            for each in known:
-                found = _result(each)
-                if found is not None:
+            with self._lock:
+                self._is_closed = True
+                naming = list(self._naming.values())
+            for each in naming:
+                with each:  # what is being opened comes first; nothing is begun any more
+                    pass
+            for found in list(self._open.values()):
+                with suppress(StoreClosed):  # the log was closed without its contexts: nothing is left to do
                     found.context.close()
         except BaseException:
             self._is_closed = False
@@ -122,32 +126,25 @@ class Contexts:
 
     def _opened(self, name: str, make: Callable[[], Session]) -> tuple[_Opened, bool]:
         """Return a name's open context, and whether it was made now; waits where another thread is making it."""
-        mine: Future[_Opened] = Future()
-        try:
-            while True:
-                with self._lock:
-                    self.check_open()
-                    known = self._open.get(name)
-                    if known is None or _is_over(known):
-                        known = self._open[name] = mine
-                if known is mine:
-                    session = make()
-                    closed = lambda: self._let_go(name, mine)  # noqa: E731 - one line
-                    mine.set_result(_Opened(session, Context(session, self._options, self.fork, closed)))
-                    return mine.result(), True
-                found = _result(known)
-                if found is not None:
-                    return found, False
-        finally:
-            if not mine.done():
-                self._let_go(name, mine)
-
-    def _let_go(self, name: str, reserved: "Future[_Opened]") -> None:
-        """Free a name; whoever waits for the context that was to be made tries anew."""
         with self._lock:
-            if self._open.get(name) is reserved:
+            naming = self._naming.setdefault(name, threading.Lock())
+        with naming:
+            self.check_open()
+            known = self._open.get(name)
+            if known is not None and not known.session.is_closed:
+                return known, False
+            session = make()
+            context = Context(session, self._options, self.fork, lambda: self._let_go(name, session))
+            with self._lock:
+                made = self._open[name] = _Opened(session, context)
+            return made, True
+
+    def _let_go(self, name: str, session: Session) -> None:
+        """Forget a context that was closed, unless another has taken its place."""
+        with self._lock:
+            known = self._open.get(name)
+            if known is not None and known.session is session:
                 del self._open[name]
-        reserved.cancel()
 
     def _session(self, name: str, target: Any, policy: Policy, reads: Any) -> Session:
         """Take the lease of a session and read where it stands."""
@@ -169,19 +166,6 @@ class Contexts:
             return False
         with self._log.snapshot() as snapshot:
             return turns.context(snapshot, number) is not None or bool(self._log.index.session_ids(number))
-
-
-def _result(known: "Future[_Opened]") -> _Opened | None:
-    """Wait for a context that is being made; None where that failed."""
-    try:
-        return known.result()
-    except CancelledError:
-        return None
-
-
-def _is_over(known: "Future[_Opened]") -> bool:
-    """Say whether the context was closed, or never came to be."""
-    return known.cancelled() or (known.done() and known.result().session.is_closed)
 
 
 def _taken(name: str) -> BadInput:

@@ -15,7 +15,7 @@ from typing import Any
 from ctxmem import erasing, inputs, loading, tokens
 from ctxmem.context.context import Context
 from ctxmem.contexts import Contexts
-from ctxmem.errors import BadInput, StoreClosed
+from ctxmem.errors import BadInput, StoreBusy, StoreClosed, StoreFull
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
@@ -246,8 +246,8 @@ class Memory:
     def _follow_flags(self) -> None:
         """Have every open context take note of what was pinned or forgotten; one that is closed meanwhile need not."""
         for session in self._contexts.sessions():
-            with suppress(StoreClosed), session.locked() as s:
-                s.follow_flags()
+            with suppress(StoreClosed):
+                session.locked(lambda s: s.follow_flags())
 
     def flush(self) -> None:
         """Put everything appended so far on disk, on this thread; returns when it is there."""
@@ -295,8 +295,19 @@ class Memory:
         self._log.compact()
 
     def close(self) -> None:
-        """Put everything on disk, free every lease and the writer slot; a second call does nothing."""
-        self._contexts.close()
+        """Put everything on disk, free every lease and the writer slot; a second call does nothing.
+
+        Raises:
+            StoreFull, StoreBusy: the last commit could not be made. All is still open: see to it and close again.
+            Any other error: nothing more can be committed. The store is closed all the same.
+        """
+        try:
+            self._contexts.close()
+        except (StoreFull, StoreBusy):
+            raise
+        except Exception:
+            self._log.close()
+            raise
         self._log.close()
 
     def _check_open(self) -> None:

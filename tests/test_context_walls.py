@@ -117,7 +117,7 @@ def test_only_a_session_changes_a_session():
         "def f(s: Session): setattr(s, 'view', 2)",
         "def f(s: Session): object.__setattr__(s.now, 'row', 2)",
         "def f(s: Session):\n for s.row in (): pass",
-        "def f(self):\n with self._session.locked() as here: here.now = 1",
+        "def f(self):\n def act(s: Session): s.now = 1\n self._session.locked(act)",
         "def f(self): self._session.now.row.turn = 3",
         "def f(self):\n mine = self._session\n mine.now = 3",
         "def f(self):\n made = Session(1)\n made.lock = 3",

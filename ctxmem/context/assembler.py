@@ -4,6 +4,8 @@ I1. If a turn raises, nothing has happened: the standing, the view and the store
 I2. A turn whose caller was cancelled is settled before anything else happens: it took place, or it did not.
 """
 
+from concurrent.futures import Future
+
 from ctxmem.context import assembly
 from ctxmem.context.assembly import Prepared, TurnRequest
 from ctxmem.context.session import Session
@@ -21,39 +23,41 @@ class Assembler:
 
     def assemble(self, request: TurnRequest) -> Prompt:
         """Take a turn on this thread; see `Context.assemble`."""
-        with self._session.turn() as session:
-            prepared = self._prepare(request)
-            if isinstance(prepared, Prompt):
-                return prepared
-            session.commit_turn()
-            return prepared.prompt
+
+        def take(session: Session) -> Prompt:
+            prompt, is_new = session.locked(lambda s: self._begin(s, request))
+            if is_new:
+                session.commit_turn()
+            return prompt
+
+        return self._session.turn(take)
 
     async def aassemble(self, request: TurnRequest) -> Prompt:
         """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
         import asyncio  # noqa: PLC0415 - 30 ms of import, for those who await
 
+        def begin(session: Session) -> "tuple[Prompt, Future[None] | None]":
+            prompt, is_new = session.locked(lambda s: self._begin(s, request))
+            return prompt, session.commit_turn_soon() if is_new else None
+
         while self._session.is_in_turn:  # noqa: ASYNC110 - threads take turns too
             await asyncio.sleep(_POLL_S)
-        with self._session.turn() as session:
-            prepared = self._prepare(request)
-            if isinstance(prepared, Prompt):
-                return prepared
-            commit = session.commit_turn_soon()
-        try:
-            await asyncio.shield(asyncio.wrap_future(commit))
-        finally:
-            self._session.land(commit)  # where the caller was cancelled it waits for the commit (I2)
-        return prepared.prompt
+        prompt, commit = self._session.turn(begin)
+        if commit is not None:
+            try:
+                await asyncio.shield(asyncio.wrap_future(commit))
+            finally:
+                self._session.land(commit)  # where the caller was cancelled it waits for the commit (I2)
+        return prompt
 
-    def _prepare(self, request: TurnRequest) -> Prepared | Prompt:
-        """Begin a turn, or return the prompt of the last one where it is asked for again."""
-        with self._session.locked() as session:
-            last = self._last
-            if last is not None and last.answers(request, session.now):
-                return last.again(session)
-            took_place = last is not None and last.turn.turn <= session.now.row.turn
-            if not took_place and (same := assembly.last_prompt(session, request)):
-                return same
-            self._last = prepared = assembly.prepare(session, request)
-            session.begin(prepared.after, assembly.writer(session, prepared))
-            return prepared
+    def _begin(self, session: Session, request: TurnRequest) -> tuple[Prompt, bool]:
+        """Begin a turn; or give the prompt of the last one where it is asked for again, and False."""
+        last, now = self._last, session.now
+        if last is not None and last.answers(request, now):
+            return last.again(session), False
+        took_place = last is not None and last.turn.turn <= now.row.turn
+        if not took_place and (same := assembly.last_prompt(session, request)):
+            return same, False
+        self._last = prepared = assembly.prepare(session, request)
+        session.begin(prepared.after, assembly.writer(session, prepared))
+        return prepared.prompt, True

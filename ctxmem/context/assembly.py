@@ -68,7 +68,7 @@ class Prepared:
 
     request: TurnRequest
     after: Standing
-    version: int  # of the state that was laid out
+    version: int  # of the state that was laid out, `after.state`
     turn: TurnRow
     prompt: Prompt
     sent: Sent
@@ -77,8 +77,8 @@ class Prepared:
 
     def answers(self, request: TurnRequest, now: Standing) -> bool:
         """Say whether this turn took place, and the same request would give the same prompt again."""
-        is_last = now.row.turn == self.turn.turn and now.state.version == self.version
-        return is_last and request == self.request and _fits(now, self.turn)
+        is_same = now.state is self.after.state and now.state.version == self.version
+        return now.row.turn == self.turn.turn and is_same and request == self.request and _fits(now, self.turn)
 
     def again(self, session: Session) -> Prompt:
         """Return an equal prompt that shares nothing with the one handed out before."""
@@ -199,6 +199,7 @@ def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | 
 def _lay_out(
     session: Session, request: TurnRequest, extra: _Extra, collected: Collected | None, clock_s: float
 ) -> Prepared:
+    sent_before = session.last_sent()  # first: after a resume it lays out the last prompt in the same view
     before, view = session.now, session.view
     at = before if collected is None else before.with_state(collected.state)
     state = at.state
@@ -206,7 +207,7 @@ def _lay_out(
     layout, counted = view.layout, at.total_tokens + extra.tokens
     if not (layout.entries or extra.units or state.systems):
         raise BadInput("there is nothing to send yet: append a message first")
-    stable, n_stable = _stable(session, at, layout)
+    stable, n_stable = _stable(sent_before, at, layout)
     row = _next_row(at, request, counted, clock_s)
     if collected is not None:
         row = replace(row, collections=row.collections + 1)
@@ -305,9 +306,9 @@ def build(
     )
 
 
-def _stable(session: Session, at: Standing, layout: Layout) -> tuple[int, int]:
+def _stable(sent: Sent, at: Standing, layout: Layout) -> tuple[int, int]:
     """Count what the last prompt began with too, in tokens and entries; nothing where its system or tools differ."""
-    sent, state = session.last_sent(), at.state
+    state = at.state
     if at.row.turn == 0 or at.row.is_cold or sent.system_id != state.system_id:
         return 0, 0
     base = at.target.tools_tokens + state.system_tokens

@@ -60,14 +60,12 @@ class Context:
     @property
     def tokens(self) -> int:
         """Size of the prompt if it were assembled now, in the model's tokens. O(1)."""
-        with self._session.locked() as s:
-            return s.now.calibration.estimate(s.now.total_tokens)
+        return self._session.locked(lambda s: s.now.calibration.estimate(s.now.total_tokens))
 
     @property
     def budget(self) -> int:
         """The most tokens that a prompt may take. O(1)."""
-        with self._session.locked() as s:
-            return s.now.budget_tokens
+        return self._session.locked(lambda s: s.now.budget_tokens)
 
     @property
     def turn(self) -> int:
@@ -77,8 +75,7 @@ class Context:
     @property
     def open_calls(self) -> tuple[Call, ...]:
         """The calls that wait for a result, oldest first. O(calls that wait)."""
-        with self._session.locked() as s:
-            return s.waiting()
+        return self._session.locked(lambda s: s.waiting())
 
     @property
     def is_closed(self) -> bool:
@@ -88,8 +85,7 @@ class Context:
     def system(self, content: Any) -> Segment:
         """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
         drafts = parse({"role": "system", "content": content})
-        with self._session.locked() as s:
-            return self._library.segment(*appending.system(s, drafts[-1], Given()))
+        return self._session.locked(lambda s: self._library.segment(*appending.system(s, drafts[-1], Given())))
 
     def append(
         self,
@@ -113,13 +109,16 @@ class Context:
         """
         beside = choices.given(key, at, facets, refs=refs, pinned=pinned)
         drafts = parse(message, prefer=self.provider)
-        with self._session.locked() as s:
+
+        def act(s: Session) -> Segment:
             made = appending.append(s, drafts, beside)
             usage = drafts[-1].usage
             if usage is not None and s.now.row.turn:
                 with suppress(BadInput):  # the reply is appended: what it says of its tokens may be useless
                     calibrating.observe(s, Usage.of(usage), None, None)
             return self._library.segment(*made)
+
+        return self._session.locked(act)
 
     def result(
         self,
@@ -144,8 +143,7 @@ class Context:
             raise BadInput(f"call_id must be the id of the call, a non-empty str, not {call_id!r:.80}")
         beside = choices.given(key, at, facets, error=error)
         drafts = parse(result_message(self.provider, call_id, content, error=error), prefer=self.provider)
-        with self._session.locked() as s:
-            return self._library.segment(*appending.append(s, drafts, beside))
+        return self._session.locked(lambda s: self._library.segment(*appending.append(s, drafts, beside)))
 
     def assemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
@@ -177,8 +175,7 @@ class Context:
         """
         reported = Usage.of(usage)
         number = None if turn is None else inputs.count(turn, "turn", 0)
-        with self._session.locked() as s:
-            calibrating.observe(s, reported, number, model)
+        self._session.locked(lambda s: calibrating.observe(s, reported, number, model))
 
     def plan(self, target: int | None = None) -> Collection:
         """Return what a collection down to `target` tokens (default: low water) would do; changes nothing.
@@ -186,8 +183,7 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit.
         """
-        with self._session.locked() as s:
-            return collecting.summary(collecting.collect(s, choices.goal(s.now, target)))
+        return self._session.locked(lambda s: collecting.summary(collecting.collect(s, choices.goal(s.now, target))))
 
     def collect(self, target: int | None = None) -> Collection:
         """Collect now, down to `target` tokens (default: low water); on disk when this returns.
@@ -195,8 +191,7 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; nothing has happened.
         """
-        with self._session.turn(), self._session.locked() as s:
-            return surgery.collect_now(s, choices.goal(s.now, target))
+        return self._session.alone(lambda s: surgery.collect_now(s, choices.goal(s.now, target)))
 
     # -- the way back -----------------------------------------------------------------------------------------------
 
@@ -218,7 +213,8 @@ class Context:
         Raises:
             BadInput: a bad limit, time or facet. BadQuery: the query cannot be answered.
         """
-        with self._session.locked() as s:
+
+        def act(s: Session) -> list[Hit]:
             reach = s.reach()
             if session is not None:
                 wanted = self._library.numbers([session])
@@ -235,6 +231,8 @@ class Context:
                 explain=explain,
             )
 
+        return self._session.locked(act)
+
     def restore(self, id: int) -> Segment:  # noqa: A002 - the public name
         """Bring a segment's group back at the end of the prompt, a root for some turns; durable at the next barrier.
 
@@ -242,16 +240,14 @@ class Context:
             SegmentNotFound: no such id in this session or its `reads`. WindowOverflow: it takes over half the budget.
         """
         segment_id = inputs.segment_id(id)
-        with self._session.locked() as s:
-            return self._library.segment(wayback.restore(s, segment_id))
+        return self._session.locked(lambda s: self._library.segment(wayback.restore(s, segment_id)))
 
     def dispatch(self, name: str, arguments: Any) -> str | None:
         """Answer the model's call to `memory_search` or `memory_read`; None for a name that is not ours.
 
         Wrong arguments and unknown ids get a sentence for the model, never an exception.
         """
-        with self._session.locked() as s:
-            return wayback.dispatch(s, name, arguments)
+        return self._session.locked(lambda s: wayback.dispatch(s, name, arguments))
 
     def explain(self, id: int) -> Explanation:  # noqa: A002 - the public name
         """Say where a segment stands and why: rule, score, rank and root path of the newest collection that saw it.
@@ -260,8 +256,7 @@ class Context:
             SegmentNotFound: no such id.
         """
         segment_id = inputs.segment_id(id)
-        with self._session.locked() as s:
-            return history.explain(s, segment_id)
+        return self._session.locked(lambda s: history.explain(s, segment_id))
 
     def replay(self, turn: int) -> Prompt:
         """Return the exact prompt of a past turn.
@@ -270,8 +265,7 @@ class Context:
             TurnNotFound: the session has no such turn.
         """
         inputs.count(turn, "turn", 1)
-        with self._session.locked() as s:
-            return history.replay(s, turn)
+        return self._session.locked(lambda s: history.replay(s, turn))
 
     def switch(
         self,
@@ -287,11 +281,14 @@ class Context:
         Raises:
             BadInput: a bad choice. WindowOverflow: what must stay does not fit it; the old model stays then.
         """
-        with self._session.turn(), self._session.locked() as s:
+
+        def act(s: Session) -> None:
             kept = s.now.target.tools if tools is None else tools
             sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
             chosen = choices.target(self._options, s.now.policy, model=model, **sizes)
             surgery.switch(s, chosen)
+
+        self._session.alone(act)
 
     def rewind(self, id: int) -> None:  # noqa: A002 - the public name
         """Undo to just before a segment: it and all after it leave the prompt and recall; the log keeps all. Durable.
@@ -300,8 +297,7 @@ class Context:
             SegmentNotFound: no such id in this session.
         """
         segment_id = inputs.segment_id(id)
-        with self._session.turn(), self._session.locked() as s:
-            surgery.rewind(s, segment_id)
+        self._session.alone(lambda s: surgery.rewind(s, segment_id))
 
     def drop(self, id: int) -> None:  # noqa: A002 - the public name
         """Hide one group from the prompt and recall; the log keeps it. Durable.
@@ -310,8 +306,7 @@ class Context:
             SegmentNotFound: no such id in this session. BadInput: it is the system prompt.
         """
         segment_id = inputs.segment_id(id)
-        with self._session.turn(), self._session.locked() as s:
-            surgery.drop(s, segment_id)
+        self._session.alone(lambda s: surgery.drop(s, segment_id))
 
     def fork(self, session: str, *, at: int | None = None, model: str | None = None) -> "Context":
         """Return a context of a new session that shares everything up to and including segment `at`. Durable.

@@ -8,16 +8,17 @@ I3. Locks are taken in this order: the turn lock, the session's own lock, the lo
     while a coroutine awaits: its commit is noted instead, and whoever takes the turn lock next waits for that commit.
     `Contexts`, which knows all sessions, calls none of them while it holds its lock.
 I4. Whether the session is closed is tested inside the locks, and it is closed inside both: nothing that began before
-    is under way when the lease is given back, and nothing begins after.
+    is under way when the lease is given back, and nothing begins after. It is also tested before them: in a forked
+    child nobody frees a lock that another thread held.
 I5. The state is a function of the stored epoch and the segments after it. So it is read again where an interrupt came
     between the log's append and the state's.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from ctxmem.context.standing import Sent, Standing
 from ctxmem.errors import CtxMemError, StoreClosed
@@ -36,10 +37,15 @@ from ctxmem.tables import turns
 from ctxmem.tables.turns import TurnRow
 
 _CHUNK = 256  # segments read at once on resume
+_T = TypeVar("_T")
 
 
 class Session:
-    """The parts of one context. What is not said to take a lock is called inside `locked`."""
+    """The parts of one context. What is not said to take a lock is called inside `locked`.
+
+    `turn`, `locked` and `alone` are given what to do: a `with` block of a generator would keep its lock where a signal
+    handler raises between the two.
+    """
 
     def __init__(self, log: Log, options: Options, number: int, lease: Lease, standing: Standing) -> None:
         self.log = log
@@ -61,27 +67,31 @@ class Session:
 
     # -- the way in -------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def turn(self) -> Iterator["Session"]:
-        """Take the turn lock: no other turn is taken inside the `with`, and none is being committed.
+    def turn(self, act: "Callable[[Session], _T]") -> _T:
+        """Do something under the turn lock: no other turn is taken meanwhile, and none is being committed.
 
         Raises:
             StoreClosed: the context, or its store, was closed.
         """
+        self._ensure_open()
         with self._turn_lock:
             self._land()
             with self._lock:
                 self._ensure_open()
-            yield self
+            return act(self)
 
-    @contextmanager
-    def locked(self) -> Iterator["Session"]:
-        """Take the session's own lock: nothing else reads or changes it inside the `with`. Raises as `turn`."""
+    def locked(self, act: "Callable[[Session], _T]") -> _T:
+        """Do something under the session's own lock: nothing else reads or changes it meanwhile. Raises as `turn`."""
+        self._ensure_open()
         with self._lock:
             self._ensure_open()
             if self._is_torn and self._next is None:
                 self._mend()
-            yield self
+            return act(self)
+
+    def alone(self, act: "Callable[[Session], _T]") -> _T:
+        """Do something under both locks. Raises as `turn`."""
+        return self.turn(lambda _: self.locked(act))
 
     def _ensure_open(self) -> None:
         if self._is_closed:
@@ -99,16 +109,18 @@ class Session:
         return self._commit is not None or self._turn_lock.locked()
 
     def close(self) -> None:
-        """Commit what was appended and give the lease back; again does nothing. Takes both locks."""
+        """Commit what was appended and give the lease back; again does what is left of it. Takes both locks."""
+        if not self._is_closed:
+            self.log.ensure_open()
         with self._turn_lock:
             self._land()
             with self._lock:
                 if not self._is_closed:
                     self.log.commit()
-                    self.abandon()
+                self.abandon()
 
     def abandon(self) -> None:
-        """Give the lease back without a commit: of a session that nobody has seen yet."""
+        """Give the lease back without a commit; by itself for a session that nobody has seen yet."""
         self._is_closed = True
         self._lease.release()
 
@@ -155,8 +167,14 @@ class Session:
 
     def commit_turn_soon(self) -> "Future[None]":
         """Have the turn that was begun committed; whoever waits for the future calls `land` then. As `commit_turn`."""
+        wanted = self._write
+
+        def write(batch: Batch) -> None:
+            if wanted is not None and self._write is wanted:  # else an interrupt came before `_commit` was set
+                wanted(batch)
+
         try:
-            self._commit = self.log.commit_soon(self._write)
+            self._commit = self.log.commit_soon(write)
         except BaseException:
             self._settle(is_committed=False)
             raise
@@ -286,15 +304,15 @@ class Session:
 
     def append(self, record: Record, key: str | None = None) -> tuple[int, bool]:
         """Append to the log and to the prompt: the segment's id, and whether it is new. Raises as `Log.append`."""
-        self._is_torn = True
+        was_torn, self._is_torn = self._is_torn, True  # what is torn stays so while a turn is being committed
         try:
             segment_id, is_new = self.log.append(record, key=key)
         except CtxMemError:
-            self._is_torn = False  # nothing was appended
+            self._is_torn = was_torn  # nothing was appended
             raise
         if is_new:
             self._admit(segment_id, record)
-        self._is_torn = False
+        self._is_torn = was_torn
         return segment_id, is_new
 
     def _admit(self, segment_id: int, record: Record) -> None:

@@ -1,7 +1,7 @@
 """Change a session otherwise than by a turn: collect by hand, switch, rewind, drop, branch. Each is one durable commit.
 
 I1. Each works on a copy of the state and has `Session.change` commit it: a failure changes nothing.
-I2. All but `branched` is called inside `turn` and `locked`.
+I2. All of it is called inside `Session.alone`.
 """
 
 from dataclasses import replace
@@ -87,6 +87,7 @@ def branched(s: Session, fresh: Standing, at: int | None) -> Standing:
     """
     if at is not None:
         own(s, at)
+    s.follow_flags()  # the new session has followed the flags as they are now
     before = s.now.row
     state = s.now.state.copy()
     newest = state.last_id

@@ -227,7 +227,7 @@ class _Seen:
         if found:
             gone = self._known.forgotten_in(found[0].first, found[-1].stop)
             return merging.merge(self._store, block, found, gone)
-        for run in runs:
+        for run in runs if len(self._known.forgotten) else ():
             if due.wants_purge(run, len(self._known.forgotten_in(run.first, run.stop))):
                 return _rewritten(self._store, run, self._known, self._size)
         return None

@@ -195,7 +195,7 @@ class Slot:
         claim = replace(claim, chunks=tuple(held), next_id=last + 1)
         left = sum(stop - first for first, stop in claim.open)
         spare = None
-        if left < max(_share(batch, self._size) // 2, len(ids)):
+        if left < len(ids) or (left < CHUNK // 2 and left < _share(batch, self._size) // 2):
             spare = _take(batch, claim, self._size, len(ids), self._above)
             claim = replace(claim, chunks=(*held, spare))
         _write(batch, self.number, claim)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ctxmem import inputs, tokens
 from ctxmem.errors import BadInput, CtxMemError
 from ctxmem.log import Log
+from ctxmem.log.bulk import Load
 from ctxmem.search.analysis import Workers
 from ctxmem.search.forward import Words, speakers_of
 from ctxmem.segment import Record
@@ -141,8 +142,12 @@ def _append_each(log: Log, items: Iterable[_Item], ids: list[int], progress: Pro
 
 def _load_blocks(log: Log, items: Iterable[_Item], ids: list[int], progress: Progress | None) -> None:
     wanted = log.options.load_workers
-    with log.bulk() as bulk, Workers(min(os.cpu_count() or 1, 4) if wanted is None else wanted) as workers:
-        for item in _analysed(items, workers):
-            ids.append(bulk.add(item.record, item.key, item.words))
-            if progress is not None and len(ids) % _PROGRESS == 0:
-                progress(len(ids))
+
+    def fill(load: Load) -> None:
+        with Workers(min(os.cpu_count() or 1, 4) if wanted is None else wanted) as workers:
+            for item in _analysed(items, workers):
+                ids.append(load.add(item.record, item.key, item.words))
+                if progress is not None and len(ids) % _PROGRESS == 0:
+                    progress(len(ids))
+
+    log.bulk(fill)

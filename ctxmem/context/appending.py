@@ -131,10 +131,12 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
         _note_sources(record, call)
         return None
     earlier = calls.result_of(call_id)
-    if earlier is not None and key is None:
-        stored = made[earlier] if earlier in made else s.log.get(earlier)
-        if _is_same(stored, record):
-            return earlier
+    if earlier is None:
+        return None
+    stored = made[earlier] if earlier in made else s.log.get(earlier)
+    if stored.facts.is_forgotten or (key is None and _is_same(stored, record)):
+        return earlier  # a replay must not bring back what was forgotten: its key is free, the call is answered
+    if key is None:
         raise KeyConflict(
             f"call {call_id!r} has another result already, segment {earlier}; a call has one result", earlier
         )

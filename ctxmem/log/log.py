@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -170,22 +170,24 @@ class Log:
             self._upkeep.step()
         return self._committer.soon(write)
 
-    @contextmanager
-    def bulk(self) -> Iterator[Load]:
-        """Load many records as whole blocks, past the queue.
+    def bulk(self, fill: Callable[[Load], None]) -> None:
+        """Load many records as whole blocks, past the queue: `fill` adds them.
 
-        What was added is on disk when the `with` ends, however it ends; later appends have higher ids.
+        What was added is on disk when this returns or raises; later appends have higher ids.
         """
         self._usable()
         self._refuse_readonly()
-        with self._upkeep.held_off():
+
+        def fill_blocks() -> None:
             self._writer.reserve_ids()  # a writer has a slot, and a store with one has its block size
             load = Load(self._store, self.index, self.options.block_segments, self._writer.known)
             try:
-                yield load
+                fill(load)
             finally:
                 load.end()
-        self._writer.rise_above(load.last_id)
+                self._writer.rise_above(load.last_id)
+
+        self._upkeep.held_off(fill_blocks)
 
     def flush(self) -> None:
         """Commit, and run maintenance to the end."""

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from ctxmem import codec
 from ctxmem.store import Batch, Store
@@ -68,12 +67,11 @@ class Upkeep:
             self._advance(None)
             self.failure = None
 
-    @contextmanager
-    def held_off(self) -> Iterator[None]:
-        """Keep this process from maintenance for the duration of the `with`, after finishing what is due."""
+    def held_off(self, act: Callable[[], None]) -> None:
+        """Do something while this process is kept from maintenance, after finishing what is due."""
         with self._lock:
             self._advance(None)
-            yield
+            act()
 
     def give_way(self) -> None:
         """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""

@@ -2,10 +2,14 @@
 
 CPython runs handlers between two instructions of the main thread: after calls, at the start of functions and at the
 back of loops. A trace function marks a signal as pending there without running Python code of its own in between, so
-the handler raises where it would in real life. `CTXMEM_INTERRUPTS=all` sweeps every place; without it, one in several.
+the handler raises where it would in real life; also where a function returns or yields, since a call of C code that
+runs Python code (`next` of a generator) looks for signals once more behind it. The exception is alive while the store
+is used again, as in an `except` or `finally` block: what its frames hold is not let go of before.
+`CTXMEM_INTERRUPTS=all` sweeps every place; without it, one in several.
 """
 
 import _thread
+import asyncio
 import dis
 import os
 import signal
@@ -34,7 +38,8 @@ class Interrupt(KeyboardInterrupt):
 @cache
 def _checks(code) -> frozenset[int]:
     """Offsets of the instructions after which the interpreter looks for signals."""
-    return frozenset(i.offset for i in dis.get_instructions(code) if i.opname.startswith(("CALL", "JUMP_BACK")))
+    looks = ("CALL", "JUMP_BACK", "YIELD", "RETURN")
+    return frozenset(i.offset for i in dis.get_instructions(code) if i.opname.startswith(looks))
 
 
 @cache
@@ -52,8 +57,8 @@ class Interrupter:
         # A C function behind a subscript: between it and the traced code no instruction looks for signals.
         self._pend = defaultdict(partial(_thread.interrupt_main, signal.SIGUSR1))
 
-    def run(self, action, k: int) -> bool:
-        """Run it, interrupted at place k; True where it ended without the interrupt."""
+    def run(self, action, k: int, then=lambda: None) -> bool:
+        """Run it, interrupted at place k, `then` something else; True where it ended without the interrupt."""
         self._left, self.reached, self.place = k, False, ""
         self._pend.clear()
         before = signal.signal(signal.SIGUSR1, self._raise)
@@ -61,6 +66,7 @@ class Interrupter:
         try:
             action()
         except Interrupt:
+            then()
             return False
         finally:
             sys.settrace(None)
@@ -80,7 +86,12 @@ class Interrupter:
         if event == "call" or (event == "opcode" and frame.f_lasti in _checks(frame.f_code)):
             self._left -= 1
             if self._left == -1:
+                above = frame
+                while above is not None:  # or tracing a return would look for the signal where nothing else does
+                    above.f_trace = None
+                    above = above.f_back
                 self._pend[0]
+                return None
         return self._trace
 
 
@@ -174,9 +185,44 @@ class Bench:
         self.append()
         self.context.assemble()
 
+    def aassemble(self):
+        self.append()
+        asyncio.run(self.context.aassemble())
+
     def collect(self):
         self.append()
         self.context.collect()
+
+    def observe(self):
+        self.context.assemble()
+        self.context.observe({"input_tokens": 500 + self.n})
+
+    def switch(self):
+        self.append()
+        self.context.switch(("gpt-4.1", "claude-sonnet-4-5")[self.n % 2], window=60_000)
+
+    def rewind(self):
+        self.append()
+        self.context.rewind(max(self.said))
+
+    def drop(self):
+        self.append()
+        self.context.drop(max(self.said))
+
+    def restore(self):
+        self.append()
+        self.context.drop(max(self.said))
+        self.context.restore(max(self.said))
+
+    def fork(self):
+        self.append()
+        with self.context.fork(f"fork {self.n}") as made:
+            made.append({"role": "user", "content": "elsewhere"})
+            made.assemble()
+
+    def context_of_another(self):
+        with self.memory.context(f"other {self.n % 3}", model="gpt-4.1") as made:
+            made.append({"role": "user", "content": self.text()})
 
     def seal(self):
         for _ in range(9):
@@ -254,12 +300,16 @@ def test_an_interrupt_at_any_place_loses_nothing(tmp_path, action):
     n = max(places(bench, action) for _ in range(2))
     step = 1 if SWEEP_ALL else max(1, n // SAMPLES)
     interrupter = Interrupter()
-    for k in range(0, n + step, step):
-        interrupter.run(getattr(bench, action), k)
+
+    def settle():
         try:
             bench.settle()
         except BaseException as exc:
             raise AssertionError(f"after an interrupt of {action} at place {k} of {n}: {interrupter.place}") from exc
+
+    for k in range(0, n + step, step):
+        if interrupter.run(getattr(bench, action), k, settle):
+            settle()
     bench.check()
     bench.memory.close()
 

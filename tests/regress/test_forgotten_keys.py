@@ -99,21 +99,22 @@ def test_a_context_appends_under_a_free_key(tmp_path, between):
     memory.close()
 
 
+@pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("between", [unchanged, compacted, reopened])
-def test_the_result_of_a_call_stays_forgotten(tmp_path, between):
+def test_the_result_of_a_call_stays_forgotten(tmp_path, between, key):
     """A call has one result: replaying the conversation must not bring back what was forgotten of it."""
     call = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
     memory = ctxmem.open(tmp_path / "s")
     context = memory.context("a", model="gpt-4.1", window=8_000)
     context.append({"role": "user", "content": "read it"})
     context.append({"role": "assistant", "content": None, "tool_calls": [call]})
-    old = context.result("c1", "a secret")
+    old = context.result("c1", "a secret", key=key)
     context.assemble()
     memory.forget(old.id)
     memory = between(memory, tmp_path / "s")
     context = memory.context("a", model="gpt-4.1", window=8_000)
 
-    again = context.result("c1", "a secret")
+    again = context.result("c1", "a secret", key=key)
 
     assert (again.id, again.text) == (old.id, FORGOTTEN)
     assert "a secret" not in str(context.assemble().messages)

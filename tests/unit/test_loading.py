@@ -119,3 +119,13 @@ def test_a_load_by_workers_is_found(tmp_path, monkeypatch):
         ids = memory.add_many(items(700))
         assert len(memory.search("+delta", limit=500)) == 100
         assert memory.get(ids[3]).tokens == memory.add(memory.get(ids[3]).text).tokens
+
+
+def test_what_is_added_after_a_load_that_failed_has_a_higher_id(tmp_path, small):
+    with ctxmem.open(tmp_path / "s", options=small) as memory:
+        before = memory.add("before").id
+        with pytest.raises(ctxmem.BadInput):
+            memory.add_many([*items(400), {"text": 3}])
+        loaded = max(hit.segment.id for hit in memory.search(limit=1_000))
+        assert loaded > before
+        assert memory.add("after").id > loaded

@@ -194,6 +194,7 @@ class Bench:
         self.context.collect()
 
     def observe(self):
+        self.append()
         self.context.assemble()
         self.context.observe({"input_tokens": 500 + self.n})
 

@@ -6,7 +6,7 @@ I1. `prepare` leaves the session where it stands: the turn it prepares is the se
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctxmem import collector
 from ctxmem.codec import pack
@@ -15,13 +15,12 @@ from ctxmem.context.session import Session
 from ctxmem.context.standing import Sent, Standing
 from ctxmem.errors import BadInput
 from ctxmem.log.writer import Write
-from ctxmem.models import Model
 from ctxmem.prompt import intake
-from ctxmem.prompt.prompt import Prompt
+from ctxmem.prompt.prompt import Collection, Prompt
 from ctxmem.prompt.recall import Recall, choose, plain_query
 from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
-from ctxmem.providers import Request, Unit, Wire
+from ctxmem.providers import Request, Unit
 from ctxmem.providers.plain import deep
 from ctxmem.segment import Facts, Record
 from ctxmem.store import Batch
@@ -46,45 +45,13 @@ class TurnRequest:
         return blake2b(pack((self.recall, self.recall_tokens, list(self.extra))), digest_size=8).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Extra:
-    """The messages for one turn only, rendered."""
-
-    messages: list[Any]
-    units: list[Unit]
-
-    @staticmethod
-    def of(messages: Sequence[Any], view: View) -> "_Extra":
-        return _Extra(list(messages), [unit for message in messages for unit in view.renderer.units(message)])
-
-    @property
-    def tokens(self) -> int:
-        return sum(unit.tokens for unit in self.units)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A turn that is ready to be committed: the prompt, and where the session stands after it."""
 
-    request: TurnRequest
     after: Standing
-    version: int  # of the state that was laid out, `after.state`
     turn: TurnRow
     prompt: Prompt
-    sent: Sent
-    extra: _Extra
     collected: Collected | None
-
-    def answers(self, request: TurnRequest, now: Standing) -> bool:
-        """Say whether this turn took place, and the same request would give the same prompt again."""
-        is_same = now.state is self.after.state and now.state.version == self.version
-        return now.row.turn == self.turn.turn and is_same and request == self.request and _fits(now, self.turn)
-
-    def again(self, session: Session) -> Prompt:
-        """Return an equal prompt that shares nothing with the one handed out before."""
-        wire = join(session.view, self.sent, self.extra.units, self.turn.n_stable)
-        tools = deep(list(self.after.target.tools))
-        return self.prompt.replaced(messages=wire.messages, system=wire.system, tools=tools)
 
 
 def prepare(session: Session, request: TurnRequest) -> Prepared:
@@ -95,11 +62,11 @@ def prepare(session: Session, request: TurnRequest) -> Prepared:
     """
     session.follow_flags()
     before, now = session.now, session.options.now()
-    extra = _Extra.of(request.extra, session.view)
+    extra = _units(session.view, request.extra)
     found, asked = None, request.digest
     if request.recall and asked != before.recalled_for:  # else it is in the prompt: the turn that asked for it failed
         found = _find(session, request)
-    more = extra.tokens + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
+    more = _tokens(extra) + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
     collected = _collect_if_due(session, more, now)
     state = collected.state if collected else before.state
     if found is not None:
@@ -130,24 +97,34 @@ def writer(session: Session, prepared: Prepared) -> Write:
 
 
 def last_prompt(session: Session, request: TurnRequest) -> Prompt | None:
-    """Return the last turn's prompt where a resumed session is asked for it again and nothing was appended since."""
+    """Return the last turn's prompt where it is asked for again, by the stored row, and nothing has changed since."""
     session.follow_flags()
-    row, state = session.now.row, session.now.state
-    if not row.turn or row.asked != request.digest or row.newest != state.last_id or session.shows_forgotten:
-        return None  # what was forgotten since is rendered otherwise: other bytes are another turn
+    row, state, sent = session.now.row, session.now.state, session.now.sent
+    if not row.turn or row.newest != state.last_id or row.asked != request.digest:
+        return None
     with session.log.snapshot() as snapshot:
         turn = turns.turn(snapshot, session.number, row.turn)
     if turn is None or turn.epoch != state.epoch or not _fits(session.now, turn):
         return None
-    return rebuild(turn, state, session.view, session.now.target.tools)
+    collection = None if sent is None else sent.collection
+    return rebuild(turn, state, session.view, session.now.target.tools, collection)
 
 
-def rebuild(turn: TurnRow, state: State, view: View, tools: Sequence[Any]) -> Prompt:
+def rebuild(
+    turn: TurnRow, state: State, view: View, tools: Sequence[Any], collection: Collection | None = None
+) -> Prompt:
     """Make the prompt of a turn again from its row and the state that it was laid out from."""
     view.refresh(state)
-    extra = _Extra.of(turn.extra, view)
-    wire = join(view, Sent.of(view.layout, state), extra.units, turn.n_stable)
-    return build(turn, wire, view.layout, model=view.renderer.model, tools=tools)
+    return _build(turn, view, tools, _units(view, turn.extra), collection)
+
+
+def _units(view: View, messages: Sequence[Any]) -> list[Unit]:
+    """Render messages that are no segments."""
+    return [unit for message in messages for unit in view.renderer.units(message)]
+
+
+def _tokens(units: Sequence[Unit]) -> int:
+    return sum(unit.tokens for unit in units)
 
 
 def _fits(now: Standing, turn: TurnRow) -> bool:
@@ -197,39 +174,24 @@ def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | 
 
 
 def _lay_out(
-    session: Session, request: TurnRequest, extra: _Extra, collected: Collected | None, clock_s: float
+    session: Session, request: TurnRequest, extra: Sequence[Unit], collected: Collected | None, clock_s: float
 ) -> Prepared:
     sent_before = session.last_sent()  # first: after a resume it lays out the last prompt in the same view
-    before, view = session.now, session.view
-    at = before if collected is None else before.with_state(collected.state)
-    state = at.state
-    view.refresh(state)
-    layout, counted = view.layout, at.total_tokens + extra.tokens
-    if not (layout.entries or extra.units or state.systems):
+    at, view = session.now, session.view
+    if collected is not None:
+        at = at.with_state(collected.state)
+    view.refresh(at.state)
+    if not (view.layout.entries or extra or at.state.systems):
         raise BadInput("there is nothing to send yet: append a message first")
-    stable, n_stable = _stable(sent_before, at, layout)
-    row = _next_row(at, request, counted, clock_s)
+    stable, n_stable = _stable(sent_before, at, view.layout)
+    row = _next_row(at, request, at.total_tokens + _tokens(extra), clock_s)
     if collected is not None:
         row = replace(row, collections=row.collections + 1)
-    turn = replace(
-        _turn_row(at, row, extra),
-        stable_prefix_tokens=at.calibration.estimate(stable) if stable else 0,
-        n_stable=n_stable,
-        collection=-1 if collected is None else row.collections - 1,
-    )
-    sent = Sent.of(layout, state)
-    wire = join(view, sent, extra.units, n_stable)
-    prompt = build(turn, wire, layout, model=at.target.model, tools=at.target.tools, collected=collected)
-    after = replace(at, row=row, sent=sent, base_tokens=state.admitted_tokens, recalled_for=b"")
-    return Prepared(request, after, state.version, turn, prompt, sent, extra, collected)
-
-
-def _turn_row(at: Standing, row: ContextRow, extra: _Extra) -> TurnRow:
     target = at.target
-    return TurnRow(
+    turn = TurnRow(
         turn=row.turn,
-        epoch=at.state.epoch,
-        newest=at.state.last_id,
+        epoch=row.epoch,
+        newest=row.newest,
         model=target.model.name,
         provider=target.provider,
         window=target.window,
@@ -239,11 +201,17 @@ def _turn_row(at: Standing, row: ContextRow, extra: _Extra) -> TurnRow:
         budget=at.budget_tokens,
         exact=at.is_exact,
         counted_tokens=row.last_tokens,
-        stable_prefix_tokens=0,
-        n_stable=0,
-        at=row.last_at,
-        extra=extra.messages,
+        stable_prefix_tokens=at.calibration.estimate(stable) if stable else 0,
+        n_stable=n_stable,
+        at=clock_s,
+        collection=-1 if collected is None else row.collections - 1,
+        extra=list(request.extra),
     )
+    collection = None if collected is None else summary(collected)
+    prompt = _build(turn, view, target.tools, extra, collection)
+    sent = Sent.of(view.layout, at.state, collection)
+    after = replace(at, row=row, sent=sent, base_tokens=at.state.admitted_tokens, recalled_for=b"")
+    return Prepared(after, turn, prompt, collected)
 
 
 def _next_row(at: Standing, request: TurnRequest, counted: int, clock_s: float) -> ContextRow:
@@ -262,28 +230,29 @@ def _next_row(at: Standing, request: TurnRequest, counted: int, clock_s: float) 
     )
 
 
-def join(view: View, sent: Sent, units: Sequence[Unit], n_stable: int) -> Wire:
-    """Join the prompt's units, with breakpoints after the ledger, after the last prompt's end, and before `extra`."""
-    head = [view.system] if view.system is not None else []
-    everything = [*head, *sent.layout.units[: sent.n_entries], *units]
-    ends = {sent.layout.ledger_end, n_stable if n_stable < sent.n_entries else 0, sent.n_entries if units else 0}
-    return view.renderer.join(everything, sorted(end + len(head) for end in ends if end))
-
-
-def build(
-    turn: TurnRow,
-    wire: Wire,
-    layout: Layout,
-    *,
-    model: Model,
-    tools: Sequence[Any],
-    collected: Collected | None = None,
+def _build(
+    turn: TurnRow, view: View, tools: Sequence[Any], extra: Sequence[Unit], collection: Collection | None
 ) -> Prompt:
-    """Make the prompt of a turn from what was joined."""
+    """Make the prompt of a turn from the view; breakpoints after the ledger, the last prompt's end, before `extra`."""
+    layout, head = view.layout, [view.system] if view.system is not None else []
+    n_entries = len(layout.entries)
+    ends = {layout.ledger_end, turn.n_stable if turn.n_stable < n_entries else 0, n_entries if extra else 0}
+    wire = view.renderer.join([*head, *layout.units, *extra], sorted(end + len(head) for end in ends if end))
+    copied = deep(list(tools))
+    request = Request(
+        provider=turn.provider,
+        model=view.renderer.model,
+        messages=wire.messages,
+        system=wire.system,
+        tools=copied,
+        reserve=turn.reserve,
+        breakpoints=wire.breakpoints,
+        drop_block=turn.epoch > 0,
+    )
     return Prompt(
         messages=wire.messages,
         system=wire.system,
-        tools=deep(list(tools)),
+        tools=copied,
         tokens=turn.tokens,
         budget=turn.budget,
         exact=turn.exact,
@@ -291,18 +260,9 @@ def build(
         segments=tuple(layout.full),
         stubs=tuple(layout.stubs),
         closed=tuple(layout.closed),
-        collection=None if collected is None else summary(collected),
+        collection=collection,
         stable_prefix_tokens=turn.stable_prefix_tokens,
-        request=Request(
-            provider=turn.provider,
-            model=model,
-            messages=wire.messages,
-            system=wire.system,
-            tools=deep(list(tools)),
-            reserve=turn.reserve,
-            breakpoints=wire.breakpoints,
-            drop_block=turn.epoch > 0,
-        ),
+        request=request,
     )
 
 

@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from ctxmem import inputs
-from ctxmem.context import appending, calibrating, choices, collecting, history, surgery, wayback
+from ctxmem.context import appending, assembler, calibrating, choices, collecting, history, surgery, wayback
 from ctxmem.context.appending import Given
-from ctxmem.context.assembler import Assembler
 from ctxmem.context.session import Session
 from ctxmem.errors import BadInput
 from ctxmem.library import Library
@@ -40,7 +39,6 @@ class Context:
         self._fork = fork
         self._closed = closed  # called, without a lock, when the session was closed
         self._library = Library(session.log)
-        self._turns = Assembler(session)
 
     @property
     def session(self) -> str:
@@ -157,13 +155,13 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
         """
-        return self._turns.assemble(choices.turn(recall, recall_tokens, extra))
+        return assembler.assemble(self._session, choices.turn(recall, recall_tokens, extra))
 
     async def aassemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
     ) -> Prompt:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
-        return await self._turns.aassemble(choices.turn(recall, recall_tokens, extra))
+        return await assembler.aassemble(self._session, choices.turn(recall, recall_tokens, extra))
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.

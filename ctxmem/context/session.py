@@ -249,7 +249,7 @@ class Session:
         if row is not None:
             self._now = self._now.resumed(row, _state(stored, row.epoch))
         self._admit_later()
-        self.follow_flags(is_resuming=True)
+        self.follow_flags()
         self.log.rise_above(self._now.state.last_id)
 
     def _admit_later(self) -> None:
@@ -343,7 +343,7 @@ class Session:
         """Return the calls that wait for a result, oldest first."""
         return tuple(self.call(group, index) for group, index in self._now.state.calls.waiting())
 
-    def follow_flags(self, *, is_resuming: bool = False) -> None:
+    def follow_flags(self) -> None:
         """Take note of what was pinned or forgotten, by any process: what showed it shows `[forgotten]` from now on."""
         version = self.log.flags_version
         if version == self._seen_flags:
@@ -354,16 +354,11 @@ class Session:
                 state.working.pin(segment_id, on=self.log.is_pinned(segment_id))
         before, now = self._seen_forgotten, set(filter(self.log.is_forgotten, self._now.state.sources()))
         self._seen_forgotten = now
-        if not is_resuming and not now <= before:
+        if not now <= before:  # also on a resume: it may have been forgotten since the last turn
             for state in self._states():
                 state.erase(self.log.is_forgotten)
                 state.end_epoch()
             self.view.forget()
-
-    @property
-    def shows_forgotten(self) -> bool:
-        """Whether something that the state shows or quotes was forgotten, as of the last `follow_flags`."""
-        return bool(self._seen_forgotten)
 
     # -- the reach of recall ------------------------------------------------------------------------------------------
 

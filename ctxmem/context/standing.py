@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ctxmem.collector import Levels, levels
 from ctxmem.options import Policy
+from ctxmem.prompt.prompt import Collection
 from ctxmem.prompt.state import State
 from ctxmem.prompt.target import Target
 from ctxmem.prompt.view import Layout
@@ -22,18 +23,22 @@ CLOSED_TOKENS = 40  # a placeholder result with its framing and id, at most
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the last prompt showed: the first `n_entries` of a layout of an epoch, their tokens, the system prompt."""
+    """What the last prompt showed: the first `n_entries` of a layout of an epoch, their tokens, the system prompt.
+
+    `collection` is what made room for it, where it was collected for in this process.
+    """
 
     layout: Layout = field(default_factory=Layout)
     n_entries: int = 0
     tokens: int = 0
     epoch: int = -1
     system_id: int = -1
+    collection: Collection | None = None
 
     @staticmethod
-    def of(layout: Layout, state: State) -> "Sent":
+    def of(layout: Layout, state: State, collection: Collection | None = None) -> "Sent":
         """Take a layout as it is now."""
-        return Sent(layout, len(layout.entries), layout.tokens, state.epoch, state.system_id)
+        return Sent(layout, len(layout.entries), layout.tokens, state.epoch, state.system_id, collection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class State:
 
     __slots__ = (
         *("admitted_tokens", "calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger"),
-        *("mean_turn_tokens", "quoted", "stripped", "systems", "touched", "version", "working"),
+        *("mean_turn_tokens", "quoted", "stripped", "systems", "touched", "working"),
     )
 
     def __init__(self) -> None:
@@ -50,7 +50,6 @@ class State:
         self.has_memory_read = False
         self.admitted_tokens = 0  # of all that was admitted since the state was made or read; not stored
         self.touched: list[int] = []  # groups that changed since the view was refreshed
-        self.version = 0  # rises with every change
 
     def admit(self, segment_id: int, record: Record) -> None:
         """Take one segment of the conversation into the prompt; O(1) amortised. Others are left alone."""
@@ -59,7 +58,6 @@ class State:
             return
         self.last_id = max(self.last_id, segment_id)
         self.admitted_tokens += record.tokens
-        self.version += 1
         if facts.is_system:
             self.systems.append((segment_id, record.tokens))
             return
@@ -127,7 +125,6 @@ class State:
     def end_epoch(self) -> None:
         """Start another epoch: the next prompt is no longer an extension of the last."""
         self.epoch += 1
-        self.version += 1
 
     def visible(self) -> IdSet:
         """Return the ids of all whose texts the prompt shows in full, quoted by a recall included."""
@@ -144,7 +141,6 @@ class State:
         gone = set(groups)
         self.quoted = {i: q for i, q in self.quoted.items() if i not in gone}
         self.stripped = {i for i in self.stripped if i not in gone}
-        self.version += 1
 
     def hide_group(self, group: int, members: Sequence[int]) -> None:
         """Take one group out of the prompt, with the recalls that quote it, and all its segments out of recall."""

@@ -95,7 +95,6 @@ def state_of(memory, context):
     return (
         memory.stats()["queued_entries"],
         shown.last_id,
-        shown.version,
         context.tokens,
         context.open_calls,
         context.turn,

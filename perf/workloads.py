@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctxmem.search.english import STOP_WORDS
+from ctxmem.search.terms import STOP_WORDS  # where every commit that is compared has them
 
 WORDS = 36
 VOCABULARY = 120_000

@@ -39,7 +39,8 @@ def run(tree: Path, bench: str, workloads: list[str], folder: Path) -> dict[str,
     if bench in KEEPING:
         kept.mkdir(exist_ok=True)
         command += ["--keep", str(kept)]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    # Not here: a child of `python -c` would import what lies in its directory.
+    subprocess.run(command, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
     (row,) = json.loads(output.read_text()).values()
     return {each["name"]: each["p50"] for each in row["figures"]}
 

@@ -134,7 +134,7 @@ class Contexts:
             if known is not None and not known.session.is_closed:
                 return known, False
             session = make()
-            context = Context(session, self._options, self.fork, lambda: self._let_go(name, session))
+            context = Context(session, self.fork, lambda: self._let_go(name, session))
             with self._lock:
                 made = self._open[name] = _Opened(session, context)
             return made, True

@@ -3,7 +3,7 @@
 I1. Everything that can be refused is refused before the log is touched: a message is appended whole, or not at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from ctxmem.prompt import intake
 from ctxmem.prompt.memorytools import NAMES, sources_of
 from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.providers import Draft, images_of
-from ctxmem.segment import MAX_ID, Call, Facets, Record
+from ctxmem.segment import MAX_ID, Call, Facets, Facts, Quote, Record
 
 _FIRST_UNUSED = MAX_ID + 1  # above every id of the log
 
@@ -85,6 +85,13 @@ def system(s: Session, draft: Draft, given: Given) -> Appended:
     record = _record(s, draft, given)
     record.facts = record.facts._replace(is_system=True)
     return _queue(s, record, given.key)
+
+
+def recall(s: Session, quotes: Sequence[Quote], n_tokens: int, at: float, *, until: int = -1) -> tuple[int, Record]:
+    """Append a segment that quotes others; it is a root up to the turn `until`. `n_tokens` are those of its text."""
+    facts = Facts(turn=s.now.row.turn, quotes=tuple(quotes), is_unsearched=True, restored_until=until)
+    record = Record(s.number, "recall", "user", "", n_tokens + intake.MESSAGE_FRAME_TOKENS, at, facts=facts)
+    return s.append(record)[0], record
 
 
 def _record(s: Session, draft: Draft, given: Given) -> Record:

@@ -1,15 +1,19 @@
-"""One turn, prepared: what goes, what comes back, the layout, and what to commit.
+"""Take a turn: what goes, what comes back, the layout; prepared, committed, and only then the session's.
 
-I1. `prepare` leaves the session where it stands: the turn it prepares is the session's once it has been committed.
+I1. If a turn raises, nothing has happened: the standing, the view and the store are as before. But what a turn recalled
+    stays, as any append does.
+I2. A turn whose caller was cancelled is settled before anything else happens: it took place, or it did not.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from ctxmem import collector
 from ctxmem.codec import pack
+from ctxmem.context import appending
 from ctxmem.context.collecting import Collected, collect, summary, write_plan
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Sent, Standing
@@ -22,11 +26,11 @@ from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
 from ctxmem.providers import Request, Unit
 from ctxmem.providers.plain import deep
-from ctxmem.segment import Facts, Record
 from ctxmem.store import Batch
 from ctxmem.tables import turns
 from ctxmem.tables.turns import ContextRow, TurnRow
 
+_POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
 _CANDIDATES = 24  # hits that recall looks at
 _FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
 
@@ -45,7 +49,7 @@ class TurnRequest:
         return blake2b(pack((self.recall, self.recall_tokens, list(self.extra))), digest_size=8).digest()
 
 
-class Prepared(NamedTuple):
+class _Prepared(NamedTuple):
     """A turn that is ready to be committed: the prompt, and where the session stands after it."""
 
     after: Standing
@@ -54,7 +58,48 @@ class Prepared(NamedTuple):
     collected: Collected | None
 
 
-def prepare(session: Session, request: TurnRequest) -> Prepared:
+def assemble(session: Session, request: TurnRequest) -> Prompt:
+    """Take a turn on this thread; see `Context.assemble`."""
+
+    def take(session: Session) -> Prompt:
+        prompt, is_new = session.locked(lambda s: _begin(s, request))
+        if is_new:
+            session.commit_turn()
+        return prompt
+
+    return session.turn(take)
+
+
+async def aassemble(session: Session, request: TurnRequest) -> Prompt:
+    """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
+    import asyncio  # noqa: PLC0415 - 30 ms of import, for those who await
+
+    def begin(session: Session) -> "tuple[Prompt, Future[None] | None]":
+        prompt, is_new = session.locked(lambda s: _begin(s, request))
+        return prompt, session.commit_turn_soon() if is_new else None
+
+    while session.is_in_turn:  # noqa: ASYNC110 - threads take turns too
+        await asyncio.sleep(_POLL_S)
+    prompt, commit = session.turn(begin)
+    if commit is not None:
+        try:
+            await asyncio.shield(asyncio.wrap_future(commit))
+        finally:
+            session.land(commit)  # where the caller was cancelled it waits for the commit (I2)
+    return prompt
+
+
+def _begin(session: Session, request: TurnRequest) -> tuple[Prompt, bool]:
+    """Begin a turn; or give the prompt of the last one where it is asked for again, and False."""
+    again = _last_prompt(session, request)
+    if again is not None:
+        return again, False
+    prepared = _prepare(session, request)
+    session.begin(prepared.after, _writer(session, prepared))
+    return prepared.prompt, True
+
+
+def _prepare(session: Session, request: TurnRequest) -> _Prepared:
     """Prepare the next turn; inside `turn` and `locked`.
 
     Raises:
@@ -70,7 +115,7 @@ def prepare(session: Session, request: TurnRequest) -> Prepared:
     collected = _collect_if_due(session, more, now)
     state = collected.state if collected else before.state
     if found is not None:
-        recalled = _append_recall(session, found, now)
+        recalled = appending.recall(session, found.quotes, found.tokens, now)
         session.apply(lambda standing: replace(standing, recalled_for=asked))
         if state is not before.state:
             state.admit(*recalled)
@@ -81,7 +126,7 @@ def prepare(session: Session, request: TurnRequest) -> Prepared:
         raise
 
 
-def writer(session: Session, prepared: Prepared) -> Write:
+def _writer(session: Session, prepared: _Prepared) -> Write:
     """Return what puts a turn beside the queued segments: its rows, the journal, the epoch's state where it is new."""
     number, put, after = session.number, session.writer(prepared.after), prepared.after
     collected, turn = prepared.collected, prepared.turn
@@ -96,7 +141,7 @@ def writer(session: Session, prepared: Prepared) -> Write:
     return write
 
 
-def last_prompt(session: Session, request: TurnRequest) -> Prompt | None:
+def _last_prompt(session: Session, request: TurnRequest) -> Prompt | None:
     """Return the last turn's prompt where it is asked for again, by the stored row, and nothing has changed since."""
     session.follow_flags()
     row, state, sent = session.now.row, session.now.state, session.now.sent
@@ -149,19 +194,6 @@ def _find(session: Session, request: TurnRequest) -> Recall | None:
     return choose(best, request.recall or "", session.log.get, limit_tokens)
 
 
-def _append_recall(session: Session, found: Recall, now: float) -> tuple[int, Record]:
-    record = Record(
-        session=session.number,
-        kind="recall",
-        role="user",
-        text="",
-        tokens=found.tokens + intake.MESSAGE_FRAME_TOKENS,
-        at=now,
-        facts=Facts(turn=session.now.row.turn, quotes=found.quotes, is_unsearched=True),
-    )
-    return session.append(record)[0], record
-
-
 def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | None:
     now = session.now
     water, load = now.water, now.load_tokens + more
@@ -175,7 +207,7 @@ def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | 
 
 def _lay_out(
     session: Session, request: TurnRequest, extra: Sequence[Unit], collected: Collected | None, clock_s: float
-) -> Prepared:
+) -> _Prepared:
     sent_before = session.last_sent()  # first: after a resume it lays out the last prompt in the same view
     at, view = session.now, session.view
     if collected is not None:
@@ -211,7 +243,7 @@ def _lay_out(
     prompt = _build(turn, view, target.tools, extra, collection)
     sent = Sent.of(view.layout, at.state, collection)
     after = replace(at, row=row, sent=sent, base_tokens=at.state.admitted_tokens, recalled_for=b"")
-    return Prepared(after, turn, prompt, collected)
+    return _Prepared(after, turn, prompt, collected)
 
 
 def _next_row(at: Standing, request: TurnRequest, counted: int, clock_s: float) -> ContextRow:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Standing
-from ctxmem.errors import TurnNotFound
 from ctxmem.models import Model, lookup
 from ctxmem.prompt.usage import Usage
 from ctxmem.store import Batch
@@ -18,7 +17,7 @@ def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> No
 
     The caller holds the session's lock. Raises as `Context.observe`.
     """
-    row = _turn(s, s.now.row.turn if turn is None else turn)
+    row = s.turn_row(s.now.row.turn if turn is None else turn)
     usage.check(row.counted_tokens)
     spoken = lookup(row.model if model is None else model, s.options.models)
     s.apply(lambda standing: _learned(standing, row, spoken, usage))
@@ -33,14 +32,6 @@ def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> No
             turns.put_context(batch, s.number, row)
 
     s.log.commit_soon(write)
-
-
-def _turn(s: Session, number: int) -> TurnRow:
-    with s.log.snapshot() as snapshot:
-        row = turns.turn(snapshot, s.number, number)
-    if row is None:
-        raise TurnNotFound(f"session {s.now.row.name!r} has no turn {number} to observe; it has {s.now.row.turn}")
-    return row
 
 
 def _learned(at: Standing, turn: TurnRow, model: Model, usage: Usage) -> Standing:

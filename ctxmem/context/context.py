@@ -1,12 +1,7 @@
 """One session's working set bound to one model: append what happens, assemble what is sent.
 
-A turn: `append` and `result` admit segments into the state and queue them in the log; `assemble` decides on a copy
-what has to go, lays out the prompt, commits log, turn, journal and epoch in one transaction, and only then makes the
-copy the state.
-
-I1. If `assemble` raises, the state, the view and the store are as before; calling again is the remedy.
-I2. Between two collections each prompt, without cache breakpoints and `extra`, is a byte prefix of the next.
-I3. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
+I1. Between two collections each prompt, without cache breakpoints and `extra`, is a byte prefix of the next.
+I2. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from ctxmem import inputs
-from ctxmem.context import appending, assembler, calibrating, choices, collecting, history, surgery, wayback
+from ctxmem.context import appending, assembly, calibrating, choices, collecting, history, surgery, wayback
 from ctxmem.context.appending import Given
 from ctxmem.context.session import Session
 from ctxmem.errors import BadInput
 from ctxmem.library import Library
-from ctxmem.options import Options
 from ctxmem.prompt.prompt import Collection, Explanation, Prompt
 from ctxmem.prompt.usage import Usage
 from ctxmem.providers import parse, result_message
@@ -33,9 +27,8 @@ Fork = Callable[[Session, str, int | None, dict[str, Any]], "Context"]
 class Context:
     """One session bound to one model. Made by `Memory.context`; safe from any thread; also a context manager."""
 
-    def __init__(self, session: Session, options: Options, fork: Fork, closed: Callable[[], None]) -> None:
+    def __init__(self, session: Session, fork: Fork, closed: Callable[[], None]) -> None:
         self._session = session
-        self._options = options
         self._fork = fork
         self._closed = closed  # called, without a lock, when the session was closed
         self._library = Library(session.log)
@@ -155,13 +148,13 @@ class Context:
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
         """
-        return assembler.assemble(self._session, choices.turn(recall, recall_tokens, extra))
+        return assembly.assemble(self._session, choices.turn(recall, recall_tokens, extra))
 
     async def aassemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
     ) -> Prompt:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
-        return await assembler.aassemble(self._session, choices.turn(recall, recall_tokens, extra))
+        return await assembly.aassemble(self._session, choices.turn(recall, recall_tokens, extra))
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.
@@ -283,7 +276,7 @@ class Context:
         def act(s: Session) -> None:
             kept = s.now.target.tools if tools is None else tools
             sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
-            chosen = choices.target(self._options, s.now.policy, model=model, **sizes)
+            chosen = choices.target(s.options, s.now.policy, model=model, **sizes)
             surgery.switch(s, chosen)
 
         self._session.alone(act)

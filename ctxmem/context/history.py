@@ -9,7 +9,6 @@ from ctxmem.collector.working import FULL
 from ctxmem.context.assembly import rebuild
 from ctxmem.context.session import Session
 from ctxmem.context.wayback import in_reach
-from ctxmem.errors import TurnNotFound
 from ctxmem.prompt.prompt import Explanation, Prompt
 from ctxmem.prompt.view import View
 from ctxmem.providers import Renderer
@@ -22,10 +21,8 @@ def replay(s: Session, number: int) -> Prompt:
     Raises:
         TurnNotFound: the session has no such turn.
     """
+    row = s.turn_row(number)
     with s.log.snapshot() as snapshot:
-        row = turns.turn(snapshot, s.number, number)
-        if row is None:
-            raise TurnNotFound(f"session {s.now.row.name!r} has no turn {number}; it has {s.now.row.turn}")
         tools = turns.tools(snapshot, s.number, row.tools)
     state = s.state_of(row)
     view = View(Renderer(row.provider, models.lookup(row.model, s.options.models)), s.reads())

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ctxmem.context.standing import Sent, Standing
-from ctxmem.errors import CtxMemError, StoreClosed
+from ctxmem.errors import CtxMemError, StoreClosed, TurnNotFound
 from ctxmem.log import Log
 from ctxmem.log.lease import Lease
 from ctxmem.log.writer import Write
@@ -289,6 +289,14 @@ class Session:
             self._now = replace(self._now, sent=sent)
             return sent
         return self._now.sent
+
+    def turn_row(self, number: int) -> TurnRow:
+        """Return the row of a past turn. Raises `TurnNotFound` where there is none."""
+        with self.log.snapshot() as snapshot:
+            row = turns.turn(snapshot, self.number, number)
+        if row is None:
+            raise TurnNotFound(f"session {self._now.row.name!r} has no turn {number}; it has {self._now.row.turn}")
+        return row
 
     def state_of(self, row: TurnRow) -> State:
         """Return the state that a turn was laid out from. O(segments since its epoch began)."""

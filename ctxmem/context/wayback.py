@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import Any
 
 from ctxmem import tokens
+from ctxmem.context import appending
 from ctxmem.context.session import Session, recall_text
 from ctxmem.errors import CtxMemError, SegmentNotFound, WindowOverflow
 from ctxmem.prompt import intake, memorytools
 from ctxmem.prompt.memorytools import PAGE_TOKENS, QUOTED, SEARCH, whole
 from ctxmem.prompt.quotes import page, stretch, words_of
 from ctxmem.prompt.recall import EXCERPT_CHARS, compose, escaped, heading, plain_query, quoted
-from ctxmem.segment import MAX_ID, Facts, Quote, Record
+from ctxmem.segment import MAX_ID, Quote, Record
 
 RESTORE_SHARE = 0.5  # of the budget: what one restore may take
 _MAX_QUERY_CHARS = 2_000
@@ -67,7 +68,8 @@ def restore(s: Session, segment_id: int) -> int:
             return segment_id
     else:
         quotes = [Quote(i, 0, len(s.log.get(i).text)) for i in members(s, group, record) if i not in shown]
-    size = tokens.count(compose(quotes, s.log.get, is_verbatim=True)) + intake.MESSAGE_FRAME_TOKENS
+    n_tokens = tokens.count(compose(quotes, s.log.get, is_verbatim=True))
+    size = n_tokens + intake.MESSAGE_FRAME_TOKENS
     room = int(RESTORE_SHARE * s.now.capacity_tokens)
     if size > room:
         listed = [(i, s.log.get(i).tokens, "restore") for i, _, _ in quotes]
@@ -78,16 +80,7 @@ def restore(s: Session, segment_id: int) -> int:
             sorted(listed, key=lambda row: -row[1]),
         )
     until = s.now.row.turn + s.now.policy.restore_turns
-    made = Record(
-        session=s.number,
-        kind="recall",
-        role="user",
-        text="",
-        tokens=size,
-        at=s.options.now(),
-        facts=Facts(turn=s.now.row.turn, quotes=tuple(quotes), is_unsearched=True, restored_until=until),
-    )
-    return s.append(made)[0]
+    return appending.recall(s, quotes, n_tokens, s.options.now(), until=until)[0]
 
 
 def members(s: Session, group: int, record: Record) -> list[int]:

@@ -8,7 +8,6 @@ Does not know: the store, which of its segments are on disk, forgotten ones. Own
 """
 
 import re
-from bisect import insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -43,6 +42,7 @@ class Tail:
         self._forwards: SortedDict[int, Forward] = SortedDict()  # by id
         self._postings: dict[bytes, list[int]] = {}
         self._facets: dict[bytes, list[int]] = {}  # lists, not sorted containers: see decision 0022
+        self._is_in_order = True  # every id came after all others: else lists are sorted when they are asked for
         self._cache: dict[Any, Any] = {}
         self._listed = b""  # every term with a NUL before it, as of the last prefix that was looked for
         self._n_listed = 0
@@ -80,7 +80,7 @@ class Tail:
 
     def _add(self, segment_id: int, forward: Forward, impacts: list[int]) -> None:
         offset = segment_id - self.first
-        insert = list.append if segment_id > self.last_id else insort
+        self._is_in_order = self._is_in_order and segment_id > self.last_id
         self.last_id = max(self.last_id, segment_id)
         self._forwards[segment_id] = forward
         place = offset << 8
@@ -90,9 +90,9 @@ class Tail:
             if known is None:
                 postings[term] = [place | impact]
             else:
-                insert(known, place | impact)
+                known.append(place | impact)
         for key in forward.keys:
-            insert(self._facets.setdefault(key, []), offset)
+            self._facets.setdefault(key, []).append(offset)
         self.at_min = min(self.at_min, forward.at)
         self.at_max = max(self.at_max, forward.at)
         self.session_min = min(self.session_min, forward.session)
@@ -122,7 +122,7 @@ class Tail:
             return None
         cached: Posting | None = self._cache.get(term)
         if cached is None:
-            packed = np.array(found, np.uint32)
+            packed = self._in_order(np.array(found, np.uint32))
             impacts = packed.astype(np.uint8)
             cached = Posting(len(found), int(impacts.max()), (packed >> 8).astype(np.uint16), impacts)
             self._cache[term] = cached
@@ -135,7 +135,13 @@ class Tail:
     def facet(self, key: bytes) -> OffsetSet | None:
         """Return the segments with a facet value, None where there is none."""
         found = self._facets.get(key)
-        return None if found is None else np.array(found, np.uint16)
+        return None if found is None else self._in_order(np.array(found, np.uint16))
+
+    def _in_order(self, column: Array) -> Array:
+        """Sort what came in another order than that of ids: other writers' segments, in a block that is shared."""
+        if not self._is_in_order:
+            column.sort()
+        return column
 
     def holds(self, key: bytes, offsets: Uint16s) -> npt.NDArray[np.bool_]:
         """Say of each segment whether it has a facet value: bool[n]."""

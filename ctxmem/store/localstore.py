@@ -260,11 +260,16 @@ class LocalStore:
         with self._environment.gate.alone():
             self._trouble = self._trouble or StoreClosed
             self._environment.close()
-            if self._locks is not None:
-                self._locks.close()
+            self._close_locks()
             self._is_down = True  # last: an interrupt leaves the rest for the next call
 
     # --- inside ---
+
+    def _close_locks(self) -> None:
+        if self._writing is not None:
+            self._writing.close()
+        if self._locks is not None:
+            self._locks.close()
 
     def _lock_file(self) -> locks.LockFile | None:
         """Open the lock file; None where there is none and the store is only read: nobody could write, or rewrite."""
@@ -281,8 +286,7 @@ class LocalStore:
             self._lock(locks.OPEN, "rewriting", OPEN_TIMEOUT_S, shared=True)
             return self._map() if self.readonly else self._make_and_map()
         except BaseException:
-            if self._locks is not None:
-                self._locks.close()
+            self._close_locks()
             raise
 
     def _make_and_map(self) -> Environment:
@@ -371,8 +375,7 @@ class LocalStore:
         if self._trouble is None:
             self._trouble = StoreForked
             self._environment.leave_to_parent()
-            if self._locks is not None:
-                self._locks.close()
+            self._close_locks()
 
 
 def _nothing(number: int) -> None:

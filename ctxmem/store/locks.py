@@ -24,8 +24,7 @@ OPEN = 0  # shared by every open store, exclusive for compact
 CREATE = 1  # exclusive while the store is made
 WRITE = 2  # exclusive for one write transaction
 MAINTENANCE = 3  # exclusive for whoever maintains all blocks, shared for whoever maintains one
-QUEUE = 16  # and up: one for each place of the queue for WRITE, the front first
-PLACES = 16
+NEXT = 16  # exclusive for the one who takes WRITE next
 FIRST_SLOT = 1 << 32  # and up: one for each writer slot
 FIRST_BLOCK = 1 << 33  # and up: one for each block under maintenance, whose holder has MAINTENANCE shared
 
@@ -41,7 +40,7 @@ class LockFile:
     """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        self._path = path
+        self.path = path
         self._flags = (os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY) | os.O_CLOEXEC
         self._each: dict[int, int] = {}  # byte -> descriptor, where flock stands in
         self._fd = -1
@@ -111,6 +110,6 @@ class LockFile:
     def _descriptor(self, byte: int) -> int:
         """A descriptor of the byte's own file: flock knows only whole files."""
         if byte not in self._each:
-            path = self._path.with_name(f"{self._path.name}.{byte}")
+            path = self.path.with_name(f"{self.path.name}.{byte}")
             self._each[byte] = os.open(path, self._flags, 0o600)
         return self._each[byte]

@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from ctxmem.errors import StoreBusy
-from ctxmem.store import localstore, locks, writelock
+from ctxmem.store import localstore, locks, wakeups, writelock
 from ctxmem.store.localstore import LocalStore
+from ctxmem.store.wakeups import Wakeups
 from ctxmem.store.writelock import WriteLock
 from tests.waiting import WATCHDOG_S, eventually
 
@@ -44,7 +45,7 @@ def test_a_writer_that_takes_too_long_is_named(store, other, monkeypatch):
     assert other.take(locks.WRITE)
     with pytest.raises(StoreBusy, match="writing"):
         put(store)
-    assert not other.is_held_elsewhere(locks.QUEUE, locks.PLACES)
+    assert not other.is_held_elsewhere(locks.NEXT)
     other.release(locks.WRITE)
     put(store)
 
@@ -58,7 +59,7 @@ def test_ctrl_c_ends_the_wait(store, other, monkeypatch):
             put_alarmed(store)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert not other.is_held_elsewhere(locks.QUEUE, locks.PLACES)
+    assert not other.is_held_elsewhere(locks.NEXT)
     other.release(locks.WRITE)
     put(store)
 
@@ -82,36 +83,53 @@ class Waiter:
 
     def end(self):
         self.thread.join(WATCHDOG_S)
+        self.lock.close()
         self.file.close()
 
 
-def test_writers_go_in_the_order_in_which_they_came(store, other):
+def test_who_writes_and_comes_again_stands_behind_the_one_who_waits(store, other):
     own = WriteLock(other, store.path)
-    own.take(1)
-    order, waiters = [], []
-    for name in range(5):
-        waiters.append(Waiter(store, name, order))
-        eventually(lambda place=locks.QUEUE + name: other.is_held_elsewhere(place))
-    own.release(1)
-    own.take(1)  # who comes again stands behind all who wait
-    order.append("again")
-    own.release(1)
-    for waiter in waiters:
+    order = []
+    for turn in range(20):
+        own.take(turn)
+        waiter = Waiter(store, "waited", order)
+        eventually(lambda: other.is_held_elsewhere(locks.NEXT))
+        own.release(turn)
+        own.take(turn + 100)
+        order.append("again")
+        own.release(turn + 100)
         waiter.end()
+    own.close()
 
-    assert order == [0, 1, 2, 3, 4, "again"]
+    assert order == ["waited", "again"] * 20
 
 
-def test_more_writers_than_places_all_have_their_turn(store, other):
+@pytest.mark.parametrize("has_futex", [True, False])
+def test_many_writers_all_have_their_turn(store, other, monkeypatch, has_futex):
+    if not has_futex:
+        monkeypatch.setattr(wakeups, "_NUMBER", None)
     assert other.take(locks.WRITE)
     order = []
-    waiters = [Waiter(store, name, order) for name in range(locks.PLACES + 4)]
-    eventually(lambda: all(other.is_held_elsewhere(locks.QUEUE + place) for place in range(locks.PLACES)))
+    waiters = [Waiter(store, name, order) for name in range(20)]
+    eventually(lambda: other.is_held_elsewhere(locks.NEXT))
     other.release(locks.WRITE)
     for waiter in waiters:
         waiter.end()
 
-    assert sorted(order) == list(range(locks.PLACES + 4))
+    assert sorted(order) == list(range(20))
+
+
+def test_a_sleep_ends_when_it_is_woken_and_by_itself(store):
+    first, second = Wakeups(store.path / "lock"), Wakeups(store.path / "lock")
+    seen = first.seen(wakeups.FOR_WRITE)
+    second.wake(wakeups.FOR_WRITE)
+    assert first.seen(wakeups.FOR_WRITE) == seen + 1
+    first.sleep(wakeups.FOR_WRITE, seen)  # has changed since: returns at once
+    first.sleep(wakeups.FOR_WRITE, seen + 1)  # nobody wakes it
+    first.close()
+    first.close()
+    first.wake(wakeups.FOR_WRITE)  # closed: nothing
+    second.close()
 
 
 def test_threads_of_one_store_wait_like_processes(store, other):
@@ -120,9 +138,8 @@ def test_threads_of_one_store_wait_like_processes(store, other):
     threads = [threading.Thread(target=lambda: done.append(put(store))) for _ in range(3)]
     for thread in threads:
         thread.start()
-    eventually(lambda: other.is_held_elsewhere(locks.QUEUE))
+    eventually(lambda: other.is_held_elsewhere(locks.NEXT))
     waiter = Waiter(store, "later", done)
-    eventually(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
     other.release(locks.WRITE)
     waiter.end()
     for thread in threads:
@@ -134,6 +151,7 @@ def test_threads_of_one_store_wait_like_processes(store, other):
 HOLD = """
 import sys
 from ctxmem.store.localstore import LocalStore
+from ctxmem.store.wakeups import Wakeups
 from ctxmem.store.writelock import WriteLock
 store = LocalStore.open(sys.argv[1], durability="unsafe")
 print("open", flush=True)
@@ -159,11 +177,11 @@ def test_killed_writers_are_out_of_the_way_whether_they_wrote_or_waited(store, o
         go(holder)
         assert holder.stdout.readline() == "in\n"
         go(front)
-        eventually(lambda: other.is_held_elsewhere(locks.QUEUE))
+        eventually(lambda: other.is_held_elsewhere(locks.NEXT))
         waiter = Waiter(store, "behind", order)
-        eventually(lambda: other.is_held_elsewhere(locks.QUEUE + 1))
         front.kill()
-        eventually(lambda: not other.is_held_elsewhere(locks.QUEUE + 1))  # it moved up
+        front.wait()
+        eventually(lambda: other.is_held_elsewhere(locks.NEXT))  # it moved up
         assert order == []
         holder.kill()
         waiter.end()

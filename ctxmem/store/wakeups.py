@@ -57,7 +57,7 @@ class Wakeups:
         """Return a counter's value, to be read before the lock is tried."""
         return 0 if self._map is None else int(_COUNTER.unpack_from(self._map, counter)[0])
 
-    def sleep(self, counter: int, seen: int) -> None:
+    def wait(self, counter: int, seen: int) -> None:
         """Sleep until the counter is no longer what was seen, for `SLICE_S` at most. Ends at a signal."""
         if self._map is None or self._base is None:
             time.sleep(_POLL_S)

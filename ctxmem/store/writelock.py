@@ -87,7 +87,7 @@ class WriteLock:
         while not self._locks.take(byte):
             if time.monotonic() >= until:
                 return False
-            self._wakeups.sleep(counter, seen)
+            self._wakeups.wait(counter, seen)
             seen = self._wakeups.seen(counter)
         return True
 

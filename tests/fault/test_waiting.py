@@ -124,8 +124,8 @@ def test_a_sleep_ends_when_it_is_woken_and_by_itself(store):
     seen = first.seen(wakeups.FOR_WRITE)
     second.wake(wakeups.FOR_WRITE)
     assert first.seen(wakeups.FOR_WRITE) == seen + 1
-    first.sleep(wakeups.FOR_WRITE, seen)  # has changed since: returns at once
-    first.sleep(wakeups.FOR_WRITE, seen + 1)  # nobody wakes it
+    first.wait(wakeups.FOR_WRITE, seen)  # has changed since: returns at once
+    first.wait(wakeups.FOR_WRITE, seen + 1)  # nobody wakes it
     first.close()
     first.close()
     first.wake(wakeups.FOR_WRITE)  # closed: nothing

@@ -132,6 +132,7 @@ def test_plain_is_what_phrases_are_compared_in():
 
 def test_memo_is_emptied_when_full(monkeypatch):
     monkeypatch.setattr(terms, "_MEMO_ENTRIES", 8)
+    monkeypatch.setattr(terms, "_known", terms._Memo(terms._terms))
     text = " ".join(f"word{i}" for i in range(100))
 
     first, again = terms.analyse(text), terms.analyse(text)

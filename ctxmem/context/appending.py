@@ -28,6 +28,7 @@ class Given:
     at: float | None = None
     facets: Facets | None = None
     error: bool = False
+    is_tool: bool = False  # a user message that is a tool's result, of an agent whose protocol is text
 
 
 class Appended(NamedTuple):
@@ -105,6 +106,8 @@ def _record(s: Session, draft: Draft, given: Given) -> Record:
         pinned=given.pinned,
         facets=dict(given.facets or {}),
     )
+    if given.is_tool and draft.kind == "user":
+        record.kind = "tool"
     if given.error:
         record.facts = record.facts._replace(is_error=True)
     return record

@@ -1,7 +1,7 @@
 """Where one context stands between two turns, as one frozen value, and what its sizes are.
 
 I1. A standing is never changed: what happens gives the next one. Only its `state` grows in place, and only by
-    `Session.admit` and `Session.follow_flags`.
+    `Session.append` and `Session.follow_flags`.
 
 All sizes here are in o200k tokens unless said otherwise. It does not know the log, locks or the clock.
 """

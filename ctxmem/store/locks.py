@@ -5,7 +5,8 @@ them when the last process that has it ends, however it ends, and a paused proce
 
 I1. One `LockFile` opens its file once, so locks taken through it never conflict with each other: threads of one process
     need a lock of their own beside it.
-I2. A byte is taken or refused at once; whoever may wait sleeps between tries, so that Ctrl-C and time-outs work.
+I2. A byte is taken or refused at once; whoever may wait sleeps between tries, here or at `wakeups`, so that Ctrl-C and
+    time-outs work.
 
 It does not know what the bytes protect. Where the platform has no such locks (other than Linux), `flock` on one
 file for each byte stands in; it has the same life time.
@@ -60,34 +61,33 @@ class LockFile:
             raise
         return True
 
-    def wait(self, byte: int, *, shared: bool = False, until: float, pause_s: float = 0.0001) -> bool:
+    def wait(self, byte: int, *, shared: bool = False, until: float) -> bool:
         """Take a byte, trying until a time of the monotonic clock (I2); False when it was held throughout.
 
-        It sleeps for `pause_s` between tries, and for longer the longer it waits, 5 ms at most: what it sleeps beyond
-        the release is a small part of the whole.
+        It sleeps between tries, for longer the longer it waits, 5 ms at most: what it sleeps beyond the release is a
+        small part of the whole.
         """
         begun = now = time.monotonic()
         while not self.take(byte, shared=shared):
             if now >= until:
                 return False
-            time.sleep(max(pause_s, min((now - begun) / 8, 0.005)))
+            time.sleep(max(0.0001, min((now - begun) / 8, 0.005)))
             now = time.monotonic()
         return True
 
-    def release(self, byte: int, n: int = 1) -> None:
-        """Give `n` bytes from this one on back; nothing happens to those that were not held."""
+    def release(self, byte: int) -> None:
+        """Give a byte back; nothing happens when it was not held."""
         if _HAS_OFD:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, n, 0))
-            return
-        for each in [held for held in self._each if byte <= held < byte + n]:
-            os.close(self._each.pop(each))
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+        elif byte in self._each:
+            os.close(self._each.pop(byte))
 
-    def is_held_elsewhere(self, byte: int, n: int = 1) -> bool:
-        """Whether another open file description holds any of `n` bytes from this one on, exclusively or shared."""
+    def is_held_elsewhere(self, byte: int) -> bool:
+        """Whether another open file description holds a byte, exclusively or shared."""
         if _HAS_OFD:
-            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, n, 0))
+            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
-        return any(self._is_refused(each) for each in range(byte, byte + n) if each not in self._each)
+        return byte not in self._each and self._is_refused(byte)
 
     def _is_refused(self, byte: int) -> bool:
         """Whether a byte that is not held here is held elsewhere: told by trying, where flock stands in."""

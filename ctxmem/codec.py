@@ -54,7 +54,7 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The value that `pack` was given, tuples as lists.
+    """Return the value that `pack` was given, with tuples as lists.
 
     Raises:
         CorruptSegment: the bytes are not of `pack`.
@@ -76,7 +76,7 @@ def pack_large(value: Any) -> bytes:
 
 
 def unpack_large(data: bytes) -> Any:
-    """The value that `pack_large` was given, tuples as lists.
+    """Return the value that `pack_large` was given, with tuples as lists.
 
     Raises:
         CorruptSegment: the bytes are not of `pack_large`.
@@ -89,7 +89,7 @@ def unpack_large(data: bytes) -> Any:
 
 
 def pack_record(record: Record) -> bytes:
-    """The packed record, its text left out where the message holds it. 3 us for 1 KB, most of it the message.
+    """Pack a record, without its text where the message holds it too. 3 us for 1 KB, most of it the message.
 
     Raises:
         BadInput: a value that cannot be stored; the record can then not be appended at all.
@@ -119,7 +119,7 @@ def pack_record(record: Record) -> bytes:
 
 
 def unpack_record(data: bytes) -> Record:
-    """The record of packed bytes; 2-4 us.
+    """Return the record of packed bytes; 2-4 us.
 
     Raises:
         FormatMismatch: another layout.
@@ -153,7 +153,7 @@ def _facts(packed: dict[int, Any]) -> Facts:
 
 
 def content_digest(record: Record) -> bytes:
-    """Sixteen bytes that name what was said: equal for a retry, whatever its time, count or place.
+    """Return sixteen bytes that name what was said: equal for a retry, whatever its time, count or place.
 
     Raises:
         BadInput: a value that cannot be stored.
@@ -163,7 +163,9 @@ def content_digest(record: Record) -> bytes:
 
 
 def train(samples: Sequence[bytes]) -> bytes | None:
-    """A dictionary from packed records, outside the interpreter's lock; None where they are too few to learn from.
+    """Train a dictionary on packed records; return None where they are too few to learn from.
+
+    It runs without the interpreter's lock.
 
     About 0.1 s for 1 MB of samples.
     """
@@ -209,7 +211,7 @@ class Codec:
         return b"".join((bytes((STORED_VERSION, method)), number, body))
 
     def load(self, stored: bytes) -> bytes:
-        """The packed record of stored bytes; 1-2 us.
+        """Return the packed record of stored bytes; 1-2 us.
 
         Raises:
             FormatMismatch: stored by a newer ctxmem.
@@ -236,7 +238,7 @@ class Codec:
         return squeezed
 
     def expand(self, squeezed: bytes) -> bytes:
-        """The bytes given to `squeeze`.
+        """Return the bytes that `squeeze` was given.
 
         Raises:
             CorruptSegment: not of `squeeze`.
@@ -266,14 +268,14 @@ class Codec:
         return compressor
 
     def _tools(self) -> dict[tuple[str, int | None], Any]:
-        """This thread's contexts: zstd's are not for two threads at once."""
+        """Return this thread's compressors and expanders: those of zstd must not be used by two threads at once."""
         tools: dict[tuple[str, int | None], Any] | None = getattr(self._mine, "tools", None)
         if tools is None:
             tools = self._mine.tools = {}
         return tools
 
     def _dictionary(self, number: int | None) -> Any:
-        """A dictionary ready for use; None for none.
+        """Return a dictionary ready for use, or None for number None.
 
         Raises:
             CorruptSegment: it is not in the store.
@@ -292,7 +294,7 @@ class Codec:
 
 
 def _text_place(record: Record) -> int:
-    """Where in the message the text stands already."""
+    """Return where the message holds the text already, as one of the `_TEXT_` numbers."""
     content = record.message.get("content") if record.message is not None else None
     if isinstance(content, str):
         return _TEXT_IS_CONTENT if content == record.text else _TEXT_HERE
@@ -303,14 +305,14 @@ def _text_place(record: Record) -> int:
 
 
 def _extend(value: Any) -> Any:
-    """What MessagePack cannot say by itself: integers beyond 64 bits."""
+    """Pack what MessagePack cannot: an integer beyond 64 bits."""
     if isinstance(value, int):
         return msgpack.ExtType(_BIG_INTEGER, format(value, "x").encode())
     raise TypeError(f"{type(value).__name__} is not a value that can be stored")
 
 
 def _extended(code: int, data: bytes) -> Any:
-    """The value of an extension."""
+    """Return the value of an extension."""
     if code == _BIG_INTEGER:
         return int(data, 16)
     raise ValueError(f"extension {code} is not known")

@@ -1,4 +1,4 @@
-"""The contexts of one open store, by session: opened once, handed out again, forked, let go of when they are closed.
+"""The contexts of one open store, by session: opened once, handed out again, forked, and dropped when they are closed.
 
 I1. A session has at most one open context in this process: each name has a lock, held while its session is opened.
 I2. Locks are taken in this order: a name's lock, a session's (`context/session`), those of the log (`log/writer`).
@@ -107,7 +107,7 @@ class Contexts:
             raise StoreClosed("this Memory was closed; call ctxmem.open again")
 
     def close(self) -> None:
-        """Close every context, and hand out no more; where one cannot be closed, raise, and stay open."""
+        """Close every context, and hand out no more; where one cannot be closed, raise and stay open."""
         try:
             with self._lock:
                 self._is_closed = True

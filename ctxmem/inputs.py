@@ -171,7 +171,7 @@ def count(value: object, name: str, low: int, high: int = MAX_COUNT) -> int:
 
 
 def _index(value: object) -> int | None:
-    """Return what counts as an int (numpy's ints too) as a plain one; None for what does not, as a bool or an array."""
+    """Return an int, or what counts as one (numpy's ints), as a plain int; None for a bool, an array or the like."""
     if type(value) is int:
         return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):

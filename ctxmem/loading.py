@@ -1,4 +1,4 @@
-"""Load many items at once: few go the way of every append, many past the queue as whole blocks, by worker processes.
+"""Load many items at once: few are appended one by one; many are analysed by worker processes and written as blocks.
 
 I1. Bounded memory: what is held is at most `MANY` records, or `MANY_BYTES` of text.
 I2. What stood before a bad item stays, and the error says which item it was.
@@ -75,13 +75,16 @@ def _made(items: Iterable[Mapping[str, Any]], make: MakeRecord) -> Iterator[_Ite
 
 
 def _placed(error: CtxMemError, position: int) -> CtxMemError:
-    """Say in the message which item it was; attributes and type stay."""
+    """Put an item's position into an error's message; its type and attributes stay."""
     error.args = (f"item {position}: {error.args[0]}; the {position} items before it are kept", *error.args[1:])
     return error
 
 
 def _begun(items: Iterator[_Item]) -> tuple[list[_Item], Iterator[_Item], bool]:
-    """Read until it is clear whether it is much: what was read, the rest (an error among it), and whether."""
+    """Read items until it is clear whether there are many.
+
+    Returns what was read, the rest (an error among it), and whether there are many.
+    """
     first: list[_Item] = []
     n_chars = 0
     try:
@@ -101,7 +104,7 @@ def _raising(error: Exception) -> Iterator[_Item]:
 
 
 def _analysed(items: Iterable[_Item], workers: Workers) -> Iterator[_Counted]:
-    """Have texts counted and analysed a few batches ahead; an error comes when all before it is through."""
+    """Count and analyse texts a few batches ahead; raise an item's error when all items before it are through."""
     waiting: deque[tuple[list[_Item], Future[list[tuple[int, Words]]]]] = deque()
     source = iter(items)
     error: BaseException | None = None

@@ -244,18 +244,18 @@ class Memory:
         return [segment_id, *copies]
 
     def _follow_flags(self) -> None:
-        """Have every open context take note of what was pinned or forgotten; one that is closed meanwhile need not."""
+        """Show every open context what was pinned or forgotten; one that is closed meanwhile need not know."""
         for session in self._contexts.sessions():
             with suppress(StoreClosed):
                 session.locked(lambda s: s.follow_flags())
 
     def flush(self) -> None:
-        """Put everything appended so far on disk, on this thread; returns when it is there."""
+        """Put everything appended so far on disk, on this thread; it is there when this returns."""
         self._check_open()
         self._log.commit()
 
     async def aflush(self) -> None:
-        """Do as `flush`; many at once on one event loop share one fsync."""
+        """Put on disk as `flush` does; calls that run at once on one event loop share one fsync."""
         self._check_open()
         import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; who calls this has it loaded
 
@@ -295,10 +295,11 @@ class Memory:
         self._log.compact()
 
     def close(self) -> None:
-        """Put everything on disk, free every lease and the writer slot; a second call does nothing.
+        """Put everything on disk, free every lease and the writer slot. A second call does nothing.
 
         Raises:
-            StoreFull, StoreBusy: the last commit could not be made. All is still open: see to it and close again.
+            StoreFull, StoreBusy: the last commit could not be made. All is still open: make room, or wait, and call
+                `close` again.
             Any other error: nothing more can be committed. The store is closed all the same.
         """
         try:

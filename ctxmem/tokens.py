@@ -121,7 +121,7 @@ class Calibration:
             self.scale = min(max(_towards(self.scale, seen), _SCALE_MIN), _SCALE_MAX)
 
     def to_dict(self) -> dict[str, float]:
-        """Give the state as a small dict of plain numbers, for the store."""
+        """Return the state as a small dict of plain numbers, for the store."""
         return {"base": self.base, "scale": self.scale, "observations": self.observations}
 
     @classmethod
@@ -131,5 +131,5 @@ class Calibration:
 
 
 def _towards(now: float, seen: float) -> float:
-    """Raise at once, lower slowly."""
+    """Return `seen` where it is higher, else a tenth of the way down to it."""
     return seen if seen > now else now + _LOWERING * (seen - now)

@@ -50,7 +50,7 @@ def command_named(name: str) -> click.Command:
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ctxmem")
 def _group() -> None:
-    """Context memory for LLM agents: look into a store, fill it, and see how prompts are made from it."""
+    """Look into a store of agents' context memory, fill it, and see how prompts are made from it."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -91,7 +91,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    """Print a sentence to stderr, where that is open still; returns the exit code."""
+    """Print a sentence to stderr, where that is still open; return the exit code."""
     with suppress(OSError):
         click.echo(f"ctxmem: {text}", err=True)
     return code
@@ -112,14 +112,14 @@ def _fill_closed_streams() -> None:
 
 
 def _print_any_text() -> None:
-    """Have what a stream's encoding lacks replaced: the sentence with it is worth more than a traceback."""
+    """Let both streams replace what their encoding lacks: the text around it is worth more than a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _flush(stream: TextIO) -> OSError | None:
-    """Write what is buffered; where that fails, send it to /dev/null, for the interpreter flushes again at its end."""
+    """Write what is buffered; where that fails, send it to /dev/null, as the interpreter flushes again at its end."""
     try:
         stream.flush()
     except OSError as exc:

@@ -25,7 +25,7 @@ def stats_command(*, store: Path, is_json: bool) -> None:
 
 
 def _show(title: str, found: Mapping[str, Any]) -> None:
-    """Figures of the whole first, then one row for each table that holds something."""
+    """Print the figures of the whole, then one row for each table that holds something."""
     tables = [name.removesuffix("_entries") for name in found if _is_of_table(name, found)]
     columns = {f"{name}_{what}" for name in tables for what in ("entries", "bytes")}
     output.pairs(title, {name.replace("_", " "): _shown(name, found[name]) for name in found if name not in columns})

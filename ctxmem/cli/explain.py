@@ -46,7 +46,7 @@ def explain_command(*, segment_id: int, store: Path, is_json: bool) -> None:
 
 
 def _reasons(plain: dict[str, Any]) -> dict[str, str]:
-    """An explanation in words: what is not known is left out."""
+    """Return an explanation in words, by name; what is not known is left out."""
     path = " <- ".join(f"#{one}" for one in plain.get("path") or ())
     shown = {name: plain.get(name) for name in ("state", "rule", "score", "rank")}
     shown |= {"path from a root": path or None, "collection": plain.get("collection"), "in turn": plain.get("turn")}

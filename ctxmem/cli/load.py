@@ -99,7 +99,7 @@ class _Load:
         self.known = 0
 
     def source(self, source: _Source) -> dict[str, Any]:
-        """Load one file or tree; returns what to say of it."""
+        """Load one file or tree; return what to print of it."""
         before, known = self.count, self.known
         for conversation in source.conversations:
             self.conversation(conversation, source.file)
@@ -135,7 +135,7 @@ class _Load:
         self._tally(ids)
 
     def _tally(self, ids: list[int]) -> None:
-        """A key that is known gives its segment back: what was added is what the store has grown by."""
+        """Count the segments that are new as what the store has grown by: a known key returns its old segment."""
         there = _segments(self._memory)
         new = min(len(ids), max(0, there - self._there))
         self._there = there
@@ -144,5 +144,5 @@ class _Load:
 
 
 def _segments(memory: ctxmem.Memory) -> int:
-    """How many segments the store holds."""
+    """Return how many segments the store holds."""
     return int(memory.stats()["segments"])

@@ -116,7 +116,7 @@ class Meter:
 
 
 def _units(prompt: ctxmem.Prompt) -> list[str]:
-    """The prompt in the order a provider reads it, cut where a cache could: the system, then each message or block."""
+    """Return the prompt in the order a provider reads it, cut where a cache could: system, then message or block."""
     units = [] if prompt.system is None else [_plain(prompt.system)]
     for message in prompt.messages:
         content = message.get("content", message.get("parts"))
@@ -129,7 +129,7 @@ def _units(prompt: ctxmem.Prompt) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """One unit's bytes, without the marks that are not content."""
+    """Return one unit as JSON, without the marks that are not content."""
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if key != "cache_control"}
     elif isinstance(value, list):
@@ -138,7 +138,7 @@ def _plain(value: Any) -> str:
 
 
 def _common(before: list[str], after: list[str]) -> int:
-    """How many units both begin with."""
+    """Return how many units both begin with."""
     for number, (one, other) in enumerate(zip(before, after, strict=False)):
         if one != other:
             return number

@@ -27,7 +27,7 @@ _CONTROLS = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u2
 
 
 def console() -> Console:
-    """A console on today's stdout; in a pipe it is wide, so that nothing is cut for a terminal that is not there."""
+    """Return a console on today's stdout; in a pipe it is wide, since no terminal's edge cuts it there."""
     if sys.stdout.isatty():
         return _Console(highlight=False)
     return _Console(file=sys.stdout, width=_PIPE_WIDTH, highlight=False)
@@ -54,7 +54,7 @@ def _is_utf8(stream: TextIO) -> bool:
 
 
 def _as_json(value: Any) -> Any:
-    """Values that json does not know: sets, mappings and objects with fields."""
+    """Return what JSON lacks as what it has: sets, mappings and objects with fields."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset | tuple):

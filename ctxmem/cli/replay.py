@@ -99,7 +99,7 @@ class _Replay:
                     progress(number + 1)
 
     def _length(self, memory: ctxmem.Memory) -> tuple[int, int]:
-        """Tokens of the whole conversation, and of its system prompt alone, counted as the context counts."""
+        """Return the tokens of the whole conversation and of its system prompt alone, counted as the context counts."""
         system = 0
         with memory.context("length of the whole", **self._how, window=_UNBOUNDED_TOKENS, reserve=0) as context:
             for message in self._conversation.messages:

@@ -91,7 +91,7 @@ def _show(session: str, prompt: ctxmem.Prompt, *, full: bool) -> None:
 
 
 def _parts(message: dict[str, Any]) -> Iterator[str]:
-    """The texts of a message, then whatever else it carries, as one JSON line each."""
+    """Yield the texts of a message, then whatever else it carries, as one JSON line each."""
     content = message.get("content")
     for block in content if isinstance(content, list) else [content]:
         if isinstance(block, dict) and isinstance(block.get("text"), str):

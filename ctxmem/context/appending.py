@@ -38,7 +38,7 @@ class Appended(NamedTuple):
 
 
 def append(s: Session, drafts: list[Draft], given: Given) -> Appended:
-    """Append the drafts of one message; returns the last. The caller holds the session's lock.
+    """Append a message's drafts; return the last. The caller holds the session's own lock (`Session.locked`).
 
     Raises:
         KeyConflict: the key, or the call, has other content. BadInput: facets that the caller's own function returned.

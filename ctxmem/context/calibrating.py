@@ -13,9 +13,9 @@ from ctxmem.tokens import Calibration
 
 
 def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> None:
-    """Take a provider's usage for one turn, the last unless given; again for the same turn replaces.
+    """Learn from a provider's usage for one turn (the last unless given); a second one for a turn replaces the first.
 
-    The caller holds the session's lock. Raises as `Context.observe`.
+    The caller holds the session's own lock (`Session.locked`). Raises as `Context.observe`.
     """
     row = s.turn_row(s.now.row.turn if turn is None else turn)
     usage.check(row.counted_tokens)

@@ -109,7 +109,7 @@ class Session:
         return self._commit is not None or self._turn_lock.locked()
 
     def close(self) -> None:
-        """Commit what was appended and give the lease back; again does what is left of it. Takes both locks."""
+        """Commit what was appended and give the lease back; a second call does what is left of it. Takes both locks."""
         if not self._is_closed:
             self.log.ensure_open()
         with self._turn_lock:

@@ -52,8 +52,8 @@ def own(s: Session, segment_id: int) -> Record:
 def restore(s: Session, segment_id: int) -> int:
     """Bring the group of a segment back at the end, in full, as a root for some turns.
 
-    The caller holds the session's lock. Returns the id of the segment that shows it, or the id asked for where the
-    prompt shows it in full already.
+    Returns the id of the segment that shows it, or the id asked for where the prompt shows it in full already. The
+    caller holds the session's own lock (`Session.locked`).
 
     Raises:
         SegmentNotFound: not in reach. WindowOverflow: it takes more than half of the budget.
@@ -102,7 +102,7 @@ def members(s: Session, group: int, record: Record) -> list[int]:
 def dispatch(s: Session, name: str, arguments: Any) -> str | None:
     """Answer a call of the model to one of our tools; None for a name that is not ours.
 
-    The caller holds the session's lock.
+    The caller holds the session's own lock (`Session.locked`).
     """
     if not isinstance(name, str) or name not in memorytools.NAMES:
         return None

@@ -1,4 +1,4 @@
-"""Decide what the index's maintenance does next: pure choices over the list of runs.
+"""Choose which runs to merge or to rewrite next: pure functions over the list of runs.
 
 Invariants:
 I1. A block into which nothing comes any more ends as one run. In any other, fewer than `merge_factor` adjacent runs of

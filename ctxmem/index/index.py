@@ -6,8 +6,8 @@ I2. Every segment is in exactly one tail or run.
 I3. Opening reads the manifest, the forward records of the tails and the flags: O(1) in history.
 I4. A change that an exception cut short (a signal handler's among them) is found by the next question, which drops
     all caches and reads them again.
-Thread-safety: any method from any thread; questions go one after another. `read` and `queued` are called with the lock
-held and must not ask the index anything: see the order of locks in log/writer.py.
+Thread-safety: any method from any thread; questions go one after another. `read` and `queued` are called with `_lock`
+held and must not ask the index anything: the order of locks stands in log/writer.py.
 Does not know: ids' origin, bodies, sessions' names.
 """
 
@@ -45,7 +45,7 @@ def _end_key(stop: int | None) -> bytes | None:
 
 
 def _nothing_queued(after: int) -> Sequence[tuple[int, Record]]:
-    """Stand in for the queue where there is none."""
+    """Return no records: the queue of an index that was given none."""
     del after
     return ()
 
@@ -177,7 +177,7 @@ class Index:
         return found
 
     def _take_queued(self) -> None:
-        """Analyse what is queued, so that a search finds it."""
+        """Analyse what is queued, so that a search finds it; the caller holds `Index._lock`."""
         for segment_id, record in self._waiting():
             made = forward.of_record(record)
             self._is_torn = True
@@ -270,7 +270,7 @@ class Index:
         return gone
 
     def _texts(self, ids: Sequence[int]) -> list[str]:
-        """Read texts, the lock in hand: the parts must not change in the midst of a question (I1)."""
+        """Read texts with `_lock` held: the parts must not change in the midst of a question (I1)."""
         return [record.text for record in self.read(ids)]
 
     # --- maintenance ---
@@ -284,7 +284,10 @@ class Index:
         self._jobs.purge()
 
     def _known(self, snapshot: Snapshot) -> Known:
-        """Bring this up to a snapshot and show it; the caller holds the lock for as long as it looks."""
+        """Apply what was committed up to a snapshot, and return what is known of it.
+
+        The caller holds `Index._lock`, and keeps it for as long as it uses what is returned.
+        """
         self._apply(snapshot)
         return Known(self._runs, self._tails, self._forgotten)
 

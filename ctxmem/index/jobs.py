@@ -1,11 +1,11 @@
-"""Maintenance of the index, a block at a time: what is due is found, begun, and gone on with, step by step.
+"""Maintenance of the index, one block at a time: find what is due, begin it, and go on with it step by step.
 
-I1. Who works on a block holds its maintenance: two processes maintain two blocks at once, never one.
+I1. A process that works on a block holds the block's maintenance: two processes maintain two blocks at once, never one.
 I2. What is begun goes on at the next call; where another process took the block meanwhile, it is given up.
-I3. Only what is settled is sealed: first the ids of a stretch are settled, in the transaction that begins the run, then
-    it is read what is committed of them. Nothing is added to them any more.
+I3. Only what is settled is sealed. The transaction that begins a run settles the ids of its stretch, so that nothing is
+    added to them; what is committed of them is read afterwards.
 
-Does not know: how a run is made, when it is stepped.
+Does not know: how a run is made, when steps are run.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,9 +42,9 @@ class Known(NamedTuple):
 
 
 class Jobs:
-    """The maintenance of one index. Not for several threads at once: the log steps it under a lock of its own.
+    """The maintenance of one index. Not for several threads at once: the log steps it under `Upkeep._lock`.
 
-    `known` brings the index up to a snapshot; what it shows is looked at with `lock` in hand.
+    `lock` is `Index._lock`: it is held while `known` applies a snapshot, and for as long as its result is used.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Jobs:
             pass
 
     def _goes_on(self) -> bool:
-        """Say whether there is a job under way, with its block in hand: a call that was left let go of that."""
+        """Say whether a job is under way and its block held; a call that was left had given the block back."""
         if self._job is not None and self._held is None and not self._hold(self._block):
             self._job = None
         return self._job is not None
@@ -108,7 +108,7 @@ class Jobs:
         yield
 
     def _begin(self) -> bool:
-        """Find something due in a block that is free; whether there is anything."""
+        """Find something due in a block that is free, and hold that block; say whether there is anything."""
         wanted, owners = self._look()
         if self._free_dead(owners):
             wanted, _ = self._look()
@@ -160,7 +160,7 @@ class Jobs:
         yield from sealing.seal(self._store, self._codec, draft, ids, forward_of, forgotten)
 
     def _free_dead(self, owners: set[int]) -> bool:
-        """Free what dead writers among these left open; whether there was one."""
+        """Free the ids that dead writers among these left open; say whether there was one."""
         dead = [owner for owner in owners if not self._store.is_slot_alive(owner)]
         for owner in dead:
             free = partial(slots.free_dead, size=self._size, slot=owner, is_alive=self._store.is_slot_alive)
@@ -214,7 +214,10 @@ class _Seen:
         return 0 if tail is None else tail.n
 
     def due(self, block: int, *, is_waiting: bool = False) -> Iterator[None] | None:
-        """Return what is due in a block, not begun yet; None where all is well. `is_waiting`: its tail is not."""
+        """Return what is due in a block, not begun yet; None where nothing is.
+
+        `is_waiting`: the block's tail waits for open ids, so it is not looked at.
+        """
         if block in self._untidy:
             return manifest.sweep(self._store, block)
         tail = self._known.tails.get(block)
@@ -253,5 +256,5 @@ class _Seen:
 
 
 def _rewritten(store: Store, run: Run, known: Known, size: int) -> Iterator[None]:
-    """Merge a run alone: without what is forgotten."""
+    """Merge a run by itself, without what is forgotten."""
     return merging.merge(store, run.first // size, [run], known.forgotten_in(run.first, run.stop), "purge")

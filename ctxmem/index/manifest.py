@@ -1,12 +1,12 @@
-"""The list of runs in the store, and how one comes to be in it: serials, what is being written, publishing, sweeping.
+"""The list of runs in the store, and how a run enters it: serials, drafts, publishing, sweeping what is left over.
 
 Invariants:
 I1. A serial is given out once, before anything is written under it.
-I2. At most one unpublished run of a block exists; the block's record in `meta` says which ids it is of. Whoever
-    maintains the block next sweeps it.
+I2. At most one unpublished run of a block exists; the block's record in `meta` says which ids it is of. The process
+    that maintains the block next sweeps it.
 I3. Publishing is one transaction: new run in, replaced runs out, the change told to other processes.
 I4. A process whose work was taken over finds its record gone and gives up: nothing is published twice.
-I5. Whoever begins, writes, publishes or sweeps holds the maintenance of the block.
+I5. The caller of `begin`, `write`, `publish` and `sweep` holds the maintenance of the block.
 Does not know: what is in a run, when to make one.
 """
 
@@ -60,7 +60,7 @@ def load(snapshot: Snapshot) -> list[Run]:
 def begin(
     store: Store, block: int, first: int, stop: int, *, is_seal: bool, if_so: Callable[[Batch], bool] | None = None
 ) -> Draft:
-    """Claim the next serial for a run of the ids `[first, stop)` of a block; nothing in it is left to sweep.
+    """Claim the next serial for a run of the ids `[first, stop)` of a block that has no other draft.
 
     Parameters:
         if_so: run in the same transaction; where it says False nothing is begun.
@@ -116,7 +116,10 @@ def _put(store: Store, draft: Draft, puts: Sequence[Put]) -> None:
 
 
 def _is_last(batch: Batch, table: str, serial: int) -> bool:
-    """Whether a table ends with a serial's entries; not so while a run of another block, begun later, is written."""
+    """Say whether a table ends with a serial's entries.
+
+    It does not while a run of another block, begun later, is being written.
+    """
     return next(batch.keys(table, (serial + 1).to_bytes(4, "big")), None) is None
 
 
@@ -129,7 +132,7 @@ def publish(
     kind: str,
     also: Callable[[Batch], None] | None = None,
 ) -> None:
-    """Make a written run visible in place of others, and do what belongs in the same transaction; on disk at return.
+    """Make a written run visible in place of others, together with what `also` writes; on disk when this returns.
 
     Raises:
         TakenOver: I4.
@@ -172,7 +175,7 @@ def sweep(store: Store, block: int) -> Iterator[None]:
 
 
 def _swept(batch: Batch, block: int, found: _Unfinished) -> None:
-    """Note that nothing is left of what was found unfinished in a block."""
+    """Record that nothing is left of what was found unfinished in a block."""
     if _unfinished(batch, block) == found:
         _note(batch, block, _Unfinished())
 

@@ -174,7 +174,7 @@ class _Stream:
         return places
 
     def take(self, limit: bytes | None) -> tuple[list[bytes], Array, Uint64s]:
-        """Return, and let go of, the terms up to `limit` (None: all), their counts, and their postings."""
+        """Return and remove the terms up to `limit` (None: all), their counts, and their postings."""
         n = len(self.terms) if limit is None else bisect_right(self.terms, limit)
         n_keys = int(self._counts[:n].sum())
         taken = self.terms[:n], self._counts[:n], self._keys[:n_keys]

@@ -1,4 +1,4 @@
-"""Seal segments into a run: their forward records become its entries, their bodies frames, and the log lets go of them.
+"""Seal segments into a run: forward records become the run's entries, bodies become frames, and both leave the log.
 
 Invariants:
 I1. Each step is bounded: `STEP_SEGMENTS` read, `manifest.WRITE_BYTES` written.
@@ -136,7 +136,7 @@ class Bulk:
         return (segment_id + 1) % self._block_segments == 0
 
     def flush(self, also: Also | None = None) -> Run | None:
-        """Publish the run, and do what belongs into the same transaction; on disk when this returns."""
+        """Publish the run, together with what `also` writes; on disk when this returns."""
         builder, draft = self._builder, self._draft
         if builder is None or draft is None:
             return None
@@ -149,7 +149,7 @@ class Bulk:
         return builder.run
 
     def give_up(self) -> None:
-        """Forget what was added since the last flush; what is on disk of it is swept when maintenance is next due."""
+        """Drop what was added since the last flush; what is on disk of it is swept when maintenance is next due."""
         self._builder = self._draft = None
         self._packed, self._n_bytes = [], 0
         self._release()

@@ -20,7 +20,7 @@ _REPORT = "this is a defect of ctxmem: report it, and restore the store from a b
 
 
 def check(store: Store, coder: Codec, hot: Hot) -> list[Problem]:
-    """Problems of the tables that the log owns, and of the checksums of all."""
+    """Return the problems of the log's own tables, and of the checksums of every table."""
     found = [Problem("hot tier", what, _REPORT) for what in hot.check()]
     with store.snapshot() as snapshot:
         unsound = [
@@ -49,7 +49,7 @@ def _order(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _records(snapshot: Snapshot, coder: Codec) -> Iterator[Problem]:
-    """Every record can be read, and none is both sealed and unsealed."""
+    """Yield the records that cannot be read, have no forward record, or lie in frames that overlap."""
     known = set(dictionaries(snapshot))
     current = current_dictionary(snapshot)
     if current is not None and current not in known:
@@ -76,7 +76,7 @@ def _records(snapshot: Snapshot, coder: Codec) -> Iterator[Problem]:
 
 
 def _references(snapshot: Snapshot) -> Iterator[Problem]:
-    """Keys, flags and forward records belong to segments that exist, and no id is beyond its writer's claim."""
+    """Yield the keys, flags and forward records of missing segments, and the ids that exist and are called unused."""
     wanted = {"key": names.key_ids(snapshot)}
     wanted |= {f"flag {kind.decode()}": flags.ids(snapshot, kind).tolist() for kind in flags.KINDS}
     wanted["forward record"] = [frames.segment_id_of(key) for key in snapshot.keys("forward")]
@@ -91,7 +91,7 @@ def _references(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _holds_any(snapshot: Snapshot, first: int, stop: int) -> bool:
-    """Whether any id of a range is committed."""
+    """Say whether any id of a range is committed."""
     start, end = frames.key(first), frames.key(stop)
     frame = snapshot.floor("frames", frames.key(stop - 1))
     return next(snapshot.keys("log", start, end), None) is not None or (
@@ -100,7 +100,7 @@ def _holds_any(snapshot: Snapshot, first: int, stop: int) -> bool:
 
 
 def exists(snapshot: Snapshot, segment_id: int) -> bool:
-    """Whether a segment is committed."""
+    """Say whether a segment is committed."""
     return (
         next(snapshot.keys("log", frames.key(segment_id), frames.key(segment_id) + b"\0"), None) is not None
         or frames.find(snapshot, segment_id) is not None

@@ -3,8 +3,7 @@
 I1. A block is reserved for the load alone: appends of other threads go on meanwhile in the writer's own.
 I2. A block's records are found, and on disk, when it is full, or `finish` returns; a crash leaves nothing of it before.
 I3. A block whose filling or flush was cut short, by a signal handler's exception or a full disk, is given up.
-I4. The maintenance of a block is in the load's hand while it fills it; what is left of the last block is free at the
-    end.
+I4. The load holds the maintenance of the block that it fills; ids left of the last block are free at the end.
 """
 
 from collections.abc import Callable
@@ -71,7 +70,7 @@ class Load:
         return segment_id
 
     def end(self) -> None:
-        """Publish what was added, and let go of the block however that ends."""
+        """Publish what was added, and give the block back whether that succeeds or not."""
         try:
             self.flush()
         finally:

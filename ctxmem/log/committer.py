@@ -1,11 +1,11 @@
-"""The one small thread of an open log: commits what no barrier has fetched, and commits once for many callers.
+"""The thread of an open log: it commits what no barrier has committed, and commits once for many callers.
 
 I1. A record waits for at most about 100 ms, or until 1 MB is queued, whichever comes first.
 I2. A caller of `soon` gets the outcome of the transaction that contained its writes, and of no other.
-I3. Where `soon` raises, a signal handler's exception among them, its writes are not made, or made already.
-I4. It computes nothing for the index: that would pause the caller's Python.
+I3. Where `soon` raises (a signal handler's exception too), its writes are either on disk already or will never be made.
+I4. It computes nothing for the index: that would hold the interpreter's lock and pause the caller.
 
-It does not know what a commit is: it is given one to call, and one of few records that says whether many are left.
+It does not know what a commit is: it is given `commit`, and `commit_some`, which says whether many records are left.
 """
 
 import threading
@@ -17,13 +17,13 @@ from ctxmem.errors import StoreClosed
 from ctxmem.log.writer import Write
 
 TICK_S = 0.05
-ASLEEP_S = 5.0  # other writers may wait for what this one holds and does not use; a drop that did not notify is seen
+ASLEEP_S = 5.0  # then it looks whether others wait for ids held here (`idle`), and for a `drop` that did not notify
 _QUIET_TICKS = 20  # after this long with nothing queued the thread sleeps, until it is called or for `ASLEEP_S`
 _RETRY_S = 1.0  # after a commit that failed
 
 
 class Committer:
-    """Owns the thread; it starts at the first call and ends in `close`."""
+    """Owns the thread, which starts at the first call and ends in `close`. Safe from any thread."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Committer:
         return future
 
     def close(self) -> None:
-        """Serve who waits, end the thread and join it; again does nothing."""
+        """Serve the callers that wait, end the thread and join it; a second call does nothing."""
         with self._lock:
             self._is_closing = True
             self._condition.notify()
@@ -78,7 +78,10 @@ class Committer:
             thread.join()
 
     def drop(self, close: Callable[[], None]) -> None:
-        """Commit what is queued, call `close` and end, on the thread; where there is none, nothing is queued: at once.
+        """Commit what is queued, call `close` and end, all on the thread; without a thread, call `close` at once.
+
+        Without a thread nothing is queued. The garbage collector calls this, perhaps on the thread itself while that
+        holds `_lock`: so this never waits for the lock.
 
         The garbage collector calls this, perhaps on the thread itself inside `_lock`: hence no waiting for that.
         """
@@ -99,7 +102,10 @@ class Committer:
             self._condition.notify()
 
     def _start(self) -> None:
-        """Start the thread, again where an interrupt came between making and starting it; the caller holds `_lock`."""
+        """Start the thread; the caller holds `Committer._lock`.
+
+        An interrupt may have come between making it and starting it: then it is made again.
+        """
         if (self._thread is None or self._thread.ident is None) and not self._is_closing:
             self._thread = threading.Thread(target=self._run, name="ctxmem-commit", daemon=True)
             self._thread.start()
@@ -132,7 +138,7 @@ class Committer:
             quiet = 0 if first is not None else quiet
 
     def _end_dropped(self, close: Callable[[], None]) -> None:
-        """Commit what nobody will ask for, as far as that can be, and let go."""
+        """Commit what is queued, as far as that succeeds, and give the store back: nobody is left to raise to."""
         with suppress(Exception):
             while self._first_id() is not None:
                 self._commit_some()
@@ -140,7 +146,10 @@ class Committer:
             close()
 
     def _try_commit(self) -> bool:
-        """Commit what waits. A failure leaves it queued: the next barrier meets it again, and its caller hears."""
+        """Commit what waits; say whether that succeeded.
+
+        A failure leaves it queued: the next barrier meets the same error and raises it to its caller.
+        """
         try:
             while self._commit_some() and not self._waiters and not self._is_closing:
                 pass
@@ -149,7 +158,7 @@ class Committer:
         return True
 
     def _between(self) -> None:
-        """Do what may wait. It may fail, too: it is tried again, and what it did not do nobody misses."""
+        """Do the work that may wait. A failure is dropped: the work is tried again later, and nobody depends on it."""
         with suppress(Exception):
             self._idle()
 

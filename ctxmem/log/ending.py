@@ -1,8 +1,9 @@
-"""How a log ends: closed; dropped by a notebook's cell that is run again, or by an exception; or with the interpreter.
+"""How a log ends that was not closed: dropped (a notebook cell run again, an exception), or by the interpreter's end.
 
-I1. What was appended is committed, by the log's own thread, and then slot, leases and file are given back. The garbage
-    collector may find the log on any thread, whatever locks that one holds: so here nothing waits and nothing commits.
-I2. Whoever opens the store again in this process waits for that, and so does the end of the interpreter.
+I1. What was appended is committed by the log's own thread; then slot, leases and file are given back. The garbage
+    collector may drop the log on any thread, whatever locks that thread holds: so the drop itself neither waits nor
+    commits.
+I2. Opening the store again in this process waits until that is done, and so does the end of the interpreter.
 """
 
 import atexit
@@ -23,7 +24,7 @@ class Flushable(Protocol):
     """A log, as far as its last commit is concerned."""
 
     def flush_at_exit(self) -> None:
-        """Commit what nobody has."""
+        """Commit what is still queued."""
 
 
 def let_go(upkeep: Upkeep, index: Index, writer: Writer, store: Store) -> None:
@@ -36,7 +37,7 @@ def let_go(upkeep: Upkeep, index: Index, writer: Writer, store: Store) -> None:
 
 
 def flush_at_exit(log: Flushable) -> Callable[[], None]:
-    """Have a log commit at the end of the interpreter, if it is still there; return what `atexit.unregister` takes."""
+    """Arrange that a log still in use at the interpreter's end commits; return what `atexit.unregister` takes."""
     found = partial(_flush, weakref.ref(log))
     atexit.register(found)
     return found
@@ -49,9 +50,9 @@ def _flush(log: "weakref.ref[Flushable]") -> None:
 
 
 def watch(log: Any, store: Store, committer: Committer, close: Callable[[], None]) -> "weakref.finalize[..., Any]":
-    """Give everything back when the log is garbage; detach what is returned when it is closed.
+    """Arrange that everything is given back when the log is garbage; `close` detaches what is returned.
 
-    Neither `committer` nor `close` may know the log.
+    Neither `committer` nor `close` may refer to the log: it would then never be garbage.
     """
     found = weakref.finalize(log, _drop, store, committer, close)
     found.atexit = False  # there the log commits what waits, and the process gives the rest back

@@ -31,7 +31,7 @@ class Hot:
         self._misses = 0
 
     def keep(self, values: Iterable[tuple[int, bytes]]) -> None:
-        """Keep values, each just now used; the least recently used ones make room."""
+        """Keep values as the most recently used; the least recently used ones make room."""
         with self._lock:
             try:
                 for segment_id, packed in values:
@@ -44,7 +44,7 @@ class Hot:
                 raise
 
     def get(self, segment_id: int) -> bytes | None:
-        """Return the value, used just now; None when it is not hot."""
+        """Return a value and mark it as just used; None when it is not hot."""
         with self._lock:
             try:
                 packed = self._kept[segment_id]
@@ -55,7 +55,7 @@ class Hot:
             return packed
 
     def get_many(self, segment_ids: Iterable[int]) -> list[bytes | None]:
-        """Do as `get`, for many: one lock."""
+        """Return the values of many ids, None for each that is not hot; the lock is taken once."""
         with self._lock:
             kept = self._kept
             found = [kept.get(segment_id) for segment_id in segment_ids]
@@ -64,7 +64,7 @@ class Hot:
         return found
 
     def clear(self) -> None:
-        """Let all values go."""
+        """Drop all values."""
         with self._lock:
             self._kept = self._empty()
 

@@ -16,7 +16,7 @@ class Lease:
         self._release = release
 
     def release(self) -> None:
-        """Give the lease back; on disk when this returns, again does nothing."""
+        """Give the lease back; on disk when this returns. A second call does nothing."""
         if self.is_held:
             self._release(self.session)
             self.is_held = False  # after it: where the commit failed, or was interrupted, calling again is the remedy

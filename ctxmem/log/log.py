@@ -3,7 +3,7 @@
 I1. When a barrier returns, all that was appended before is on disk; where it raises, nothing of it is, it is still
     queued, and the next barrier tries again.
 I2. A record is readable from its append on, and is the same before and after each commit, seal and reopening.
-I3. What is forgotten, or pinned, is so for every process from the moment the call returns.
+I3. What is forgotten, or pinned, is so for every process from the moment that call returns.
 
 It does not know messages, contexts, or how the index works.
 """
@@ -35,8 +35,8 @@ from ctxmem.segment import Problem, Record
 from ctxmem.store import Batch, Snapshot, Store, open_store
 from ctxmem.tables import changes, flags, names, slots
 
-URGENT_BYTES = 1 << 20  # queued: the thread commits at once
-CROWDED_BYTES = 8 << 20  # queued: whoever appends commits some of it, and hears what is wrong
+URGENT_BYTES = 1 << 20  # with more than this queued the log's thread commits at once
+CROWDED_BYTES = 8 << 20  # with more than this queued `append` commits some of it, and raises what that raises
 
 
 class Log:
@@ -58,7 +58,7 @@ class Log:
         self._writer = Writer(store, queue, self._hot, self._reader, self.index, self._trainer, options.block_segments)
         self._leases = Leases(store, self._writer)
         self._upkeep = Upkeep(self.index.steps)
-        idle = partial(_idle, self._upkeep, self._writer, self._trainer)  # the thread must not know the log: `ending`
+        idle = partial(_idle, self._upkeep, self._writer, self._trainer)  # without the log: see `ending.watch`
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
@@ -87,7 +87,9 @@ class Log:
             raise
 
     def session(self, name: str, *, create: bool = True) -> int | None:
-        """The number of a session, made where it is new (one commit, with what is queued); None where it is not made.
+        """Return the number of a session; create it where it is new, or return None with `create=False`.
+
+        Creating is one commit, together with what is queued.
 
         Raises:
             BadInput: an empty or very long name.
@@ -97,22 +99,24 @@ class Log:
         return self.sessions([name])[0] if number is None and create else number
 
     def sessions(self, wanted: Iterable[str]) -> list[int]:
-        """The numbers of many sessions, made in one commit where they are new."""
+        """Return the numbers of many sessions, creating those that are new, in one commit."""
         return self._sessions.make(list(wanted))
 
     def session_name(self, number: int) -> str | None:
-        """The name of a session, or None; 0 is no session."""
+        """Return the name of a session, or None; 0 is no session."""
         self._usable()
         return self._sessions.name(number)
 
     def session_names(self) -> list[tuple[int, str]]:
-        """Every session by number."""
+        """Return every session as (number, name), by number."""
         return list(self._sessions.all())
 
     # --- appending and committing ---
 
     def append(self, record: Record, *, key: str | None = None) -> tuple[int, bool]:
-        """Queue a record: its id, and whether it is new. No disk access but for the first of a block, or with a key.
+        """Queue a record; return its id, and whether it is new.
+
+        No disk access but for the first of a block, or with a key.
 
         Not durable until the next `commit` returns. The record is packed here, so later changes to it have no effect.
 
@@ -162,7 +166,7 @@ class Log:
             self._upkeep.step()
 
     def commit_soon(self, write: Write | None = None) -> "Future[None]":
-        """The same, from the small thread: callers that wait at the same time share one transaction and its flush."""
+        """Do as `commit`, on the log's thread: callers that wait at the same time share a transaction and its flush."""
         self._usable()
         if write is not None:
             self._refuse_readonly()
@@ -196,7 +200,7 @@ class Log:
             self._upkeep.finish()
 
     def get(self, segment_id: int) -> Record:
-        """One record, `pinned` as of now; see `Reader.get` for costs.
+        """Return one record, with `pinned` as it is now; see `Reader.get` for costs.
 
         A forgotten one has the text `[forgotten]`, no message, no arguments and no facets.
 
@@ -209,22 +213,22 @@ class Log:
         return record
 
     def get_many(self, segment_ids: Iterable[int]) -> list[Record]:
-        """Records in the order asked for; cheaper than one by one where they are neighbours. Raises as `get`."""
+        """Return records in the order asked for; cheaper than one by one for neighbours. Raises as `get`."""
         return list(self.each(segment_ids))
 
     def each(self, segment_ids: Iterable[int]) -> Iterator[Record]:
-        """As `get_many`, one after the other; see `Reader.each`."""
+        """Yield what `get_many` returns, one after the other; see `Reader.each`."""
         wanted = list(segment_ids)
         self._reader.refresh()
         pinned, any_waits = self._reader.flags.among(flags.PINNED, wanted), self._writer.queued > 0
         for segment_id, record in zip(wanted, self._reader.each(wanted), strict=True):
             waits = any_waits and self._writer.waiting(segment_id) is not None
-            if not waits:  # what waits has no flag yet, and says itself
+            if not waits:  # what waits has no flag yet: its own field says whether it is pinned
                 record.pinned = segment_id in pinned
             yield record
 
     def is_pinned(self, segment_id: int) -> bool:
-        """Whether a segment is pinned."""
+        """Say whether a segment is pinned."""
         waiting = self._writer.waiting(segment_id)
         return waiting.pinned if waiting is not None else self._reader.has(flags.PINNED, segment_id)
 
@@ -235,11 +239,11 @@ class Log:
         return self._reader.flags.version
 
     def is_forgotten(self, segment_id: int) -> bool:
-        """Whether a segment is forgotten."""
+        """Say whether a segment is forgotten."""
         return self._reader.has(flags.FORGOTTEN, segment_id)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """A snapshot of the store's tables, for a `with` block."""
+        """Return a snapshot of the store's tables, for a `with` block."""
         return self._store.snapshot()
 
     # --- changes ---
@@ -266,7 +270,9 @@ class Log:
         self._flag(flags.FORGOTTEN, wanted, is_on=True, kind="forget")
 
     def lease(self, session: int) -> Lease:
-        """Take the lease of a session; one commit. Again in this process: another handle on the same lease.
+        """Take the lease of a session; one commit.
+
+        Where this process has it already, return another handle on the same lease.
 
         Raises:
             ContextBusy: another live process holds it.
@@ -280,13 +286,13 @@ class Log:
         """Read everything, verify every checksum and invariant; commits first. Seconds for 1M segments."""
         self._usable()
         below = self._store.check()
-        if below:  # to read on, or to commit, might end the process
+        if below:  # reading on, or a commit, might end the process
             return below
         self._commit_now([])
         return audit.check(self._store, self._reader.codec, self._hot) + list(self.index.check())
 
     def stats(self) -> dict[str, int]:
-        """Sizes, counts and hit rates."""
+        """Return sizes in bytes, counts and hit rates, by name."""
         self._usable()
         self._reader.refresh()
         found = {**self._store.stats(), **self._hot.stats(), **self.index.stats()}
@@ -321,11 +327,11 @@ class Log:
         self._reader.refresh()
 
     def close(self) -> None:
-        """Commit what is queued, end the thread, finish maintenance, free slot and leases; again does nothing.
+        """Commit what is queued, end the thread, finish maintenance, free slot and leases. A second call does nothing.
 
         Raises:
-            StoreFull, StoreBusy: the last commit could not be made. The log is still open, as after
-                an interrupt: see to it and close again.
+            StoreFull, StoreBusy: the last commit could not be made. The log is still open, as after an interrupt:
+                make room, or wait, and call `close` again.
         """
         with self._closing:
             if self._is_down:
@@ -359,12 +365,12 @@ class Log:
         self.index.refresh()
 
     def flush_at_exit(self) -> None:
-        """Commit what nobody has, at the end of the interpreter."""
+        """Commit what is still queued at the end of the interpreter."""
         if not self._is_closed and self._store.is_open and not self._store.readonly:
             self._writer.commit([])
 
     def _tear_down(self) -> None:
-        """Let go of everything. Each step may be done again: an interrupt leaves the rest for the next `close`."""
+        """Give everything back. Each step may be repeated: an interrupt leaves the rest for the next `close`."""
         self._is_closed = True
         atexit.unregister(self._at_exit)
         self._committer.close()
@@ -383,14 +389,14 @@ class Log:
 
 
 def _idle(upkeep: Upkeep, writer: Writer, trainer: Trainer) -> None:
-    """Do what the small thread does when nothing waits: let others maintain and seal, train the dictionary."""
+    """Do what the log's thread does when nothing waits: let others maintain and seal, train the dictionary."""
     upkeep.give_way()
     writer.give_way()
     trainer.train()
 
 
 def _block_segments(store: Store, wanted: int) -> int:
-    """How many ids a block of this store has; settled when the store is made."""
+    """Return how many ids a block of this store has, and fix it in a store that is new."""
     with store.snapshot() as snapshot:
         found = slots.block_segments(snapshot)
     if found is not None or store.readonly:

@@ -1,7 +1,7 @@
-"""When maintenance runs: a little after each barrier, to the end at close; and when the dictionary is trained.
+"""When maintenance runs: a little after each barrier, to the end at `close`; and when the dictionary is trained.
 
-I1. The index's steps hold the maintenance of the block they work on. It is given back when they are done, or when
-    nobody has stepped them for `ABANDON_S`.
+I1. The index's steps hold the maintenance of the block they work on. The block is given back when they are done, or
+    when nobody has stepped them for `ABANDON_S`.
 I2. A failed step never fails the commit before it; it is remembered, and reported by `finish` and `stats`.
 I3. A dictionary is trained once, outside the interpreter's lock, from what this process committed and nobody forgot.
 
@@ -40,7 +40,7 @@ class Upkeep:
         self.failure: Exception | None = None
 
     def step(self, seconds: float = STEP_S) -> None:
-        """Run steps for about this long; nothing where another thread is at it. Never raises (I2)."""
+        """Run steps for about this long, or none while another thread runs them. Never raises (I2)."""
         if self._lock.locked():
             return
         # `with`, since an interrupt between an `acquire` and the `try` behind it would keep the lock. Two threads that
@@ -62,29 +62,29 @@ class Upkeep:
             self.step(_BEHIND_STEP_S * self._appended / BEHIND)
 
     def finish(self) -> None:
-        """Run steps to the end; blocks that another process is at are left to it. Raises what a step raises."""
+        """Run steps to the end; blocks that another process maintains are left to it. Raises what a step raises."""
         with self._lock:
             self._advance(None)
             self.failure = None
 
     def held_off(self, act: Callable[[], None]) -> None:
-        """Do something while this process is kept from maintenance, after finishing what is due."""
+        """Finish what is due, then call `act` while this process runs no maintenance."""
         with self._lock:
             self._advance(None)
             act()
 
     def give_way(self) -> None:
-        """Let go of an iterator that nobody has stepped lately, so that other processes may (I1)."""
+        """Drop an iterator that nobody has stepped for `ABANDON_S`, so that other processes may maintain (I1)."""
         if self._running is not None and time.monotonic() - self._stepped_at > ABANDON_S:
             self.stop()
 
     def stop(self) -> None:
-        """Let go of the iterator, and of the block that it holds."""
+        """Drop the iterator, and give back the block that it holds."""
         with self._lock:
             self._stop()
 
     def _advance(self, until: float | None) -> bool:
-        """Step until a time, or to the end; whether the end was reached."""
+        """Step until a time, or to the end; say whether the end was reached. The caller holds `Upkeep._lock`."""
         try:
             if self._running is None:
                 self._running = self._steps()
@@ -120,7 +120,7 @@ class Trainer:
             self._samples.append((segment_id, packed))
 
     def train(self) -> int | None:
-        """Train and commit a dictionary when there are samples enough and the store has none; its number."""
+        """Train and commit a dictionary when there are samples enough and the store has none; return its number."""
         if self.is_done or len(self._samples) < _SAMPLES:
             return None
         live = [packed for segment_id, packed in list(self._samples) if not self._is_forgotten(segment_id)]
@@ -133,5 +133,5 @@ class Trainer:
 
 
 def _put_first(batch: Batch, data: bytes) -> int | None:
-    """Store a dictionary unless another process was first."""
+    """Store a dictionary unless another process was first; return the number of the one in use."""
     return put_dictionary(batch, data) if current_dictionary(batch) is None else current_dictionary(batch)

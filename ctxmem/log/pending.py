@@ -1,11 +1,11 @@
-"""The queue of appended records that no commit has covered yet: the only place that says what they are.
+"""The queue of appended records that no commit has covered yet: no other place knows which they are.
 
 I1. Ids rise along the queue. A record leaves it when it is on disk.
 I2. A record is queued by one operation on one dictionary, so an exception raised anywhere (a signal handler's among
     them) leaves it queued whole or not at all. Whoever needs to know what waits asks here and keeps no copy.
 I3. A key is found exactly while its record is queued.
 
-Thread-safety: `push`, `settle` and `by_key` need a lock, the writer's; the other methods each read once and need none.
+Thread-safety: `push`, `settle` and `by_key` are called under `Writer._lock`; the others read once and need no lock.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class PendingQueue:
         self.packed_bytes += len(item.packed)
 
     def settle(self, items: list[Pending]) -> None:
-        """Take items out: they are on disk now (I1). Interrupted, it leaves some of them for the next call."""
+        """Remove items that are on disk now (I1). An interrupt leaves some of them for the next call."""
         for item in items:
             self._items.pop(item.segment_id, None)
             if item.key is not None:
@@ -52,12 +52,12 @@ class PendingQueue:
             self._items, self._by_key, self.packed_bytes = {}, {}, 0
 
     def by_key(self, key: bytes) -> Pending | None:
-        """Return the record that a key names, while it waits."""
+        """Return the record that a key names, while it waits, else None."""
         item = self._by_key.get(key)
         return item if item is not None and item.segment_id in self._items else None
 
     def by_id(self, segment_id: int) -> Pending | None:
-        """Return a record while it waits."""
+        """Return a record while it waits, else None."""
         return self._items.get(segment_id)
 
     def first(self, most: int | None = None) -> list[Pending]:

@@ -89,7 +89,7 @@ def _drop(batch: Batch, numbers: list[int]) -> None:
 
 
 def _samples(snapshot: Snapshot, coder: Codec) -> list[bytes]:
-    """Packed records from the newest back, up to 1 MB."""
+    """Return packed records from the newest back, up to 1 MB."""
     found: list[bytes] = []
     size = 0
     for _, stored in snapshot.scan("log", reverse=True):
@@ -107,7 +107,7 @@ def _samples(snapshot: Snapshot, coder: Codec) -> list[bytes]:
 
 
 def _store_anew(batch: Batch, coder: Codec, start: bytes) -> bytes | None:
-    """Compress some records of the log with the current dictionary; where to go on, or None."""
+    """Compress some records of the log with the current dictionary; return where to go on, or None at the end."""
     entries = list(batch.scan("log", start, limit=_BATCH))
     for key, stored in entries:
         batch.put("log", key, coder.store(coder.load(stored)))

@@ -20,7 +20,10 @@ from ctxmem.tables.dictionaries import current_dictionary, dictionary_key
 
 
 def redacted(record: Record) -> Record:
-    """What remains of a forgotten record: its place, its size and the ids that calls and results are matched by."""
+    """Return what remains of a forgotten record.
+
+    Its place, its size, and the ids by which calls and results are matched.
+    """
     calls = tuple(Call(call.id, call.name, {}) for call in record.calls)
     facts = record.facts._replace(is_forgotten=True)
     return replace(record, text=FORGOTTEN_TEXT, message=None, calls=calls, facets={}, facts=facts)
@@ -56,7 +59,7 @@ class Reader:
             self._head = head
 
     def get(self, segment_id: int) -> Record:
-        """One record; about 6 us hot, 15 us from the log, 40 us from a frame.
+        """Return one record; about 6 us hot, 15 us from the log, 40 us from a frame.
 
         Raises:
             SegmentNotFound: no such id is committed, or appended here.
@@ -71,7 +74,7 @@ class Reader:
         return self._record(segment_id, packed)
 
     def get_many(self, segment_ids: Iterable[int]) -> list[Record]:
-        """Records in the order asked for; each frame is opened once.
+        """Return records in the order asked for; each frame is opened once.
 
         Raises:
             SegmentNotFound, CorruptSegment: as `get`, for the first of them.
@@ -96,7 +99,10 @@ class Reader:
             yield redacted(record) if segment_id in forgotten else record
 
     def _in_memory(self, wanted: list[int]) -> list[bytes | None]:
-        """Return what waits or is hot. Asked for in this order: a record leaves the queue only once it is on disk."""
+        """Return what is queued or hot, None for the rest.
+
+        The queue is asked first: a record leaves it only once it is on disk.
+        """
         if not len(self._queue):
             return self._hot.get_many(wanted)
         waiting = [self._queue.by_id(segment_id) for segment_id in wanted]
@@ -104,7 +110,7 @@ class Reader:
         return [next(kept) if item is None else item.packed for item in waiting]
 
     def has(self, flag: bytes, segment_id: int) -> bool:
-        """Whether a segment is forgotten, or pinned, as committed."""
+        """Say whether a segment has a flag (forgotten, pinned), as committed."""
         self.refresh()
         return self.flags.has(flag, segment_id)
 
@@ -119,7 +125,7 @@ class Reader:
             raise CorruptSegment(f"segment {segment_id}: {exc}", segment_id) from exc
 
     def _read(self, snapshot: Snapshot, segment_id: int, opened: dict[int, bytes]) -> bytes:
-        """A packed record from disk, promoted; `opened` holds what neighbours brought along."""
+        """Read a packed record from disk and keep it hot; `opened` holds the other records of frames opened before."""
         packed = opened.get(segment_id)
         if packed is not None:
             return packed
@@ -147,7 +153,7 @@ class Reader:
             self.codec.use(change.detail)
 
     def _reload(self, snapshot: Snapshot) -> None:
-        """Start afresh: at the first call, or when the change log went on without us."""
+        """Start afresh: at the first call, or when the change log no longer holds all since the last."""
         self.flags.clear()
         self.codec.use(current_dictionary(snapshot))
 

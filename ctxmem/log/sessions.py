@@ -10,7 +10,7 @@ _REMEMBERED_MOST = 65_536
 
 
 class Sessions:
-    """Names and numbers. Safe from any thread; 0.1 us where remembered, else a read."""
+    """Session names and numbers, remembered. Safe from any thread; 0.1 us where remembered, else a read."""
 
     def __init__(self, store: Store, commit: Callable[[list[Write]], None]) -> None:
         self._store = store
@@ -19,7 +19,7 @@ class Sessions:
         self._names: dict[int, str] = {}
 
     def number(self, name: str) -> int | None:
-        """The number of a session that exists."""
+        """Return the number of a session, or None where there is none."""
         found = self._numbers.get(name)
         if found is None:
             with self._store.snapshot() as snapshot:
@@ -29,7 +29,7 @@ class Sessions:
         return found
 
     def make(self, wanted: list[str]) -> list[int]:
-        """The numbers of sessions, made where they are new, in one commit."""
+        """Return the numbers of sessions, creating those that are new, in one commit."""
         found: list[int] = []
         self._commit([lambda batch: found.__setitem__(slice(None), names.create_sessions(batch, wanted))])
         for name, number in zip(wanted, found, strict=True):
@@ -37,7 +37,7 @@ class Sessions:
         return found
 
     def name(self, number: int) -> str | None:
-        """The name of a session; 0 is no session."""
+        """Return the name of a session, or None; 0 is no session."""
         found = self._names.get(number)
         if found is None and number > 0:
             with self._store.snapshot() as snapshot:
@@ -47,7 +47,7 @@ class Sessions:
         return found
 
     def all(self) -> Iterable[tuple[int, str]]:
-        """Every session by number."""
+        """Return every session as (number, name), by number."""
         with self._store.snapshot() as snapshot:
             return names.session_names(snapshot)
 

@@ -1,16 +1,16 @@
 """The writing half of the log: ids, the queue, and the one transaction that empties it.
 
 I1. An id is known at append and rises with each; one that a commit has covered is never given again.
-I2. A record is in the queue until it is on disk. Where a commit fails the queue is as it was; where it is not known
-    whether it failed (a signal handler raised on the way), the claim says at the next commit what is on disk.
+I2. A record is in the queue until it is on disk. Where a commit fails, the queue is as it was. Where a signal handler
+    raised on the way, it is not known whether the commit failed: the next commit reads in the claim what is on disk.
 I3. A commit is one transaction: everything queued, the callers' writes, the writer's claim and the change log.
 I4. Locks of an open log are taken in this order, none while a later one is held:
       1. `Log._closing`           5. `Index._lock`
       2. `Upkeep._lock`           6. `Reader._refreshing`
       3. `Writer.committing`      7. `Writer._lock`: the queue and the next id
-      4. the store's write lock   8. `Hot._lock`, the small thread's, and the store's gate
-    Whoever is inside a transaction passes the gate without waiting. What `Index` asks of the queue takes no lock, and
-    no caller's code runs under 5 to 8.
+      4. the store's write lock   8. `Hot._lock`, `Committer._lock`, and the store's gate
+    A thread inside a transaction passes the gate without waiting. What `Index` asks of the queue takes no lock, and no
+    caller's code runs under 5 to 8.
 
 It does not know sessions' names, leases, or when commits happen.
 """
@@ -64,7 +64,7 @@ class Writer:
 
     @property
     def queued_bytes(self) -> int:
-        """What waits for a commit."""
+        """Bytes that wait for a commit."""
         return self._queue.packed_bytes
 
     @property
@@ -73,16 +73,16 @@ class Writer:
         return len(self._queue)
 
     def first_id(self) -> int | None:
-        """The id that has waited longest."""
+        """Return the id that has waited longest, or None."""
         return self._queue.first_id
 
     def waiting(self, segment_id: int) -> Record | None:
-        """A record while it waits."""
+        """Return a record while it waits for a commit, else None."""
         item = self._queue.by_id(segment_id)
         return None if item is None else item.record
 
     def append(self, record: Record, packed: bytes, key: bytes | None, digest: bytes) -> tuple[int, bool]:
-        """Queue a record: its id, and whether it is new.
+        """Queue a record; return its id, and whether it is new.
 
         Raises:
             KeyConflict: the key names other content.
@@ -99,12 +99,15 @@ class Writer:
             self.reserve_ids()
 
     def commit_some(self) -> bool:
-        """Commit the records that have waited longest, few enough for nobody to wait long; whether as many are left."""
+        """Commit the `SOME` records that have waited longest; say whether as many are left.
+
+        They are few so that no append waits long for them.
+        """
         self.commit([], most=SOME)
         return len(self._queue) >= SOME
 
     def commit(self, writes: list[Write], most: int | None = None) -> None:
-        """Put what is queued, and run the callers' writes, in one transaction (I3); nothing to do is nothing done."""
+        """Put what is queued, and run the callers' writes, in one transaction (I3); none where there is neither."""
         with self.committing:
             items = self._queue.first(most)
             if not items and not writes:
@@ -145,7 +148,9 @@ class Writer:
             return slot
 
     def give_way(self) -> None:
-        """Give the chunk in hand back where the others are far beyond it: their segments cannot be sealed before.
+        """Give back the chunk in hand where others are far beyond it: their segments cannot be sealed before.
+
+        Whoever appends next takes a new chunk. One commit, or two; none where no other writer waits for it.
 
         Whoever appends next takes a new one. One commit, or two; nothing where nobody is waiting.
         """
@@ -164,7 +169,7 @@ class Writer:
             self._store.write(slot.give_back)
 
     def known(self, key: bytes, digest: bytes) -> int | None:
-        """The segment that a key names, queued or committed, or None.
+        """Return the segment that a key names, queued or committed, or None.
 
         Raises:
             KeyConflict: it holds other content.
@@ -173,7 +178,7 @@ class Writer:
             return self._known(key, digest)
 
     def _known(self, key: bytes, digest: bytes) -> int | None:
-        """The segment that a key names, queued or committed; the caller holds the queue's lock."""
+        """Do as `known`; the caller holds `Writer._lock`."""
         item = self._queue.by_key(key)
         if item is not None:
             segment_id, known_digest = item.segment_id, item.digest
@@ -191,7 +196,7 @@ class Writer:
 def _apply(
     batch: Batch, slot: Slot | None, items: list[Pending], writes: list[Write], *, is_unsure: bool
 ) -> Chunk | None:
-    """Put queued records and run the callers' writes; the chunk of ids that was taken on the way, if any."""
+    """Put queued records and run the callers' writes; return the chunk of ids that was taken on the way, if any."""
     spare = None
     if is_unsure and slot is not None:  # put again, a record that was sealed meanwhile would stand in two places
         items = [item for item in items if not slot.is_covered(batch, item.segment_id)]

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Outstanding:
-    """The calls of the groups shown. Not safe from several threads: the session holds its lock."""
+    """The calls of the groups shown. Not safe from several threads: the session holds its own lock around it."""
 
     __slots__ = ("_groups", "_open", "_places", "_results")
 

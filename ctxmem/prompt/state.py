@@ -28,7 +28,7 @@ VERSION = 1  # On disk: of the epoch record.
 
 
 class State:
-    """What one context shows now. Not safe from several threads: the context holds its lock."""
+    """What one context shows now. Not safe from several threads: the session holds its own lock around it."""
 
     __slots__ = (
         *("admitted_tokens", "calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger"),

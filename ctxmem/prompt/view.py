@@ -90,7 +90,7 @@ class Layout:
 
 
 class View:
-    """The entries of one context's prompt. Not safe from several threads: the context holds its lock."""
+    """The entries of one context's prompt. Not safe from several threads: the session holds its own lock around it."""
 
     def __init__(self, renderer: Renderer, reads: Reads) -> None:
         self.renderer = renderer

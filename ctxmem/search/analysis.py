@@ -77,7 +77,7 @@ class Workers:
         return max(len(self._children), 1)
 
     def submit(self, texts: Sequence[Text]) -> "Future[list[tuple[int, Words]]]":
-        """Have a batch counted and analysed."""
+        """Start counting and analysing a batch."""
         return self._threads.submit(self._ask, list(texts))
 
     def _ask(self, texts: list[Text]) -> list[tuple[int, Words]]:

@@ -284,7 +284,7 @@ class _Visit:
         self._admit(offsets, scores)
 
     def _by_required(self, chosen: facets.OffsetSet | None) -> None:
-        """Let the rarest required term lead alone: every match holds it."""
+        """Look for matches among those of the rarest required term alone: every match holds it."""
         postings = [self.scope.postings[place] for place in self.wanted.required]
         held = sorted((posting for posting in postings if posting is not None), key=lambda posting: posting.n)
         most, weight = next(lead[:2] for lead in self.leads if lead[2] is held[0])

@@ -31,7 +31,7 @@ def after(prefix: bytes) -> bytes | None:
 
 
 class Snapshot(Protocol):
-    """One consistent state of every table. For one thread at a time; keep it short: an engine keeps what it shows.
+    """One consistent state of every table. For one thread at a time; keep it short: it pins what an engine would free.
 
     Keys of a table are ordered as bytes; ranges are start <= key < stop, and a stop of None is the end of the table.
     Every method raises `StoreClosed` outside the `with` block.
@@ -39,7 +39,7 @@ class Snapshot(Protocol):
 
     @property
     def number(self) -> int:
-        """Return the head that this is the state of; in a batch, the one that its commit will make."""
+        """The head that this is the state of; in a batch, the one that its commit will make."""
 
     def get(self, table: str, key: bytes, *, verify: bool | None = None) -> bytes | None:
         """Return the value, or None.
@@ -58,7 +58,7 @@ class Snapshot(Protocol):
         """Return the value unverified, read-only, and valid inside the `with` block only: no copy where that can be."""
 
     def views(self, table: str, keys: Iterable[bytes]) -> list[memoryview | None]:
-        """Return as `view` does, for many keys; fastest in the order of the keys."""
+        """Return a `view` for each of many keys; fastest in the order of the keys."""
 
     def scan(
         self,
@@ -93,11 +93,11 @@ class Batch(Snapshot, Protocol):
 
     @property
     def slot(self) -> int | None:
-        """Return the writer slot that the store holds, the one held last where there are several; None: none."""
+        """The writer slot that the store holds, the one held last where there are several; None: none."""
 
     @property
     def clock(self) -> int:
-        """Return a Lamport number for what is changed here: above that of every batch whose writes this one can see."""
+        """A Lamport number for what is changed here: above that of every batch whose writes this one can see."""
 
     def put(self, table: str, key: bytes, value: bytes, *, append: bool = False) -> None:
         """Store a value under a key of 1 to 511 bytes.
@@ -124,19 +124,19 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """Return what messages call it: a path, or an address."""
+        """What messages call the store: a path, or an address."""
 
     @property
     def readonly(self) -> bool:
-        """Return whether it was opened for reading; `write`, `alone` and what is held raise or refuse then."""
+        """Whether it was opened for reading; `write`, `alone` and what is held raise or refuse then."""
 
     @property
     def is_open(self) -> bool:
-        """Return whether it can be used: neither closed, nor inherited by a forked child."""
+        """Whether it can be used: neither closed, nor inherited by a forked child."""
 
     @property
     def head(self) -> int:
-        """Return a number that has risen whenever a snapshot taken now may hold more than one taken before; 1 us."""
+        """A number that has risen whenever a snapshot taken now may hold more than one taken before; 1 us."""
 
     def ensure_usable(self) -> None:
         """Raise `StoreClosed`, or `StoreForked` in a child process, where it cannot be used."""
@@ -170,10 +170,10 @@ class Store(Protocol):
         """Return whether any open store, this one among them, holds a slot."""
 
     def hold_maintenance(self, block: int | None = None) -> bool:
-        """Hold the maintenance of a block, or of all; return whether it was free. Never waits.
+        """Hold the maintenance of one block, or of all (None); return whether it was free. Never waits.
 
-        All are free when no block is held, a block is free when it is not held itself and all are not: by no other open
-        store, and by no other caller in this one.
+        A block is free where nobody holds it and nobody holds all; all are free where nobody holds any. Other callers
+        of this open store count too.
         """
 
     def release_maintenance(self, block: int | None = None) -> None:
@@ -206,7 +206,10 @@ class Store(Protocol):
         """Return sizes, and the entries of each table, as `<table>_entries`; O(1)."""
 
     def drop(self) -> None:
-        """Note that nobody has it any more and that it is closed soon: whoever opens the same here waits for that."""
+        """Announce that nobody refers to the store any more and that it closes soon.
+
+        Whoever opens the same store in this process waits for that.
+        """
 
     def close(self) -> None:
-        """Give everything back; again does nothing. Waits for open snapshots and batches of other threads."""
+        """Give everything back; a second call does nothing. Waits for open snapshots and batches of other threads."""

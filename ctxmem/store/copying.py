@@ -1,6 +1,6 @@
 """The whole file at once: a copy beside it for a backup, and a fresh one in its place without what was deleted.
 
-It does not know who else has the store open: the caller has seen to that.
+It does not know who else has the store open: `LocalStore.alone` keeps others out of a rewrite.
 """
 
 import os
@@ -34,9 +34,10 @@ def backup(environment: Environment, target: Path) -> None:
 def rewrite(environment: Environment) -> None:
     """Write every entry into a fresh file and put that in place of the old: no byte of what was deleted remains.
 
-    Entry by entry: LMDB's own copy keeps the unused parts of pages, where deleted values still stand. The caller is
-    alone, in this process and among processes. A crash leaves the old file or the new one. How much room the fresh file
-    needs is known when it is written, and a store is often compacted to make room: none is reserved beforehand.
+    Entries are copied one by one, since LMDB's own copy keeps the unused parts of pages, where deleted values still
+    stand. The caller holds the byte OPEN exclusively (`LocalStore.alone`) and the gate (`Gate.alone`). A crash leaves
+    the old file or the new one. No room is reserved beforehand: what the fresh file needs is known only once it is
+    written, and a store is often compacted to make room.
 
     Raises:
         StoreFull: no room for the fresh file; it is gone again, and the old one stands.

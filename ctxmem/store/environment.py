@@ -2,10 +2,10 @@
 
 Owns the import of lmdb and every flag given to it.
 
-I1. No lmdb error leaves the package: `translated` and `translate` stand around each call.
+I1. No lmdb error leaves the package: each call is made inside `translated`, or its error passes `translate`.
 I2. The map grows through the gate only, with no transaction of this process open.
-I3. What a forked child inherited is neither used nor closed there, not at its end either: its reader slots and its
-    locks are the parent's. The child opens the file anew, under a reader table entry and descriptors of its own.
+I3. A forked child neither uses nor closes the environment that it inherited, not even at its end: reader slots and
+    locks are the parent's. The child opens the file anew, with a reader slot and descriptors of its own.
 
 It does not know tables or checksums.
 """
@@ -61,7 +61,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def translate(exc: Exception, path: Path) -> StoreError:
-    """Our error for one of lmdb's; the caller raises it `from` that."""
+    """Return our error for one of lmdb's; the caller raises it `from` that."""
     for theirs, ours, remedy in _ERRORS:
         if isinstance(exc, theirs):
             return ours(f"{path}: {remedy} ({exc})")
@@ -89,12 +89,12 @@ def translate(exc: Exception, path: Path) -> StoreError:
 
 
 def is_map_full(exc: StoreError) -> bool:
-    """Whether an error says that the map, not the disk, is too small."""
+    """Say whether an error means that the map, not the disk, is too small."""
     return isinstance(exc.__cause__, lmdb.MapFullError)
 
 
 def _is_full(path: Path) -> bool:
-    """Whether the file system has next to nothing left: a short write is reported as an input/output error."""
+    """Say whether the file system has under 1 MB left: LMDB reports a short write as an input/output error."""
     try:
         facts = os.statvfs(path)
     except OSError:
@@ -139,7 +139,7 @@ class Environment:
         self.reopen()
 
     def reopen(self) -> None:
-        """Map the file as it is now; the one before was closed. The caller is alone in this process."""
+        """Map the file as it is now; the one before was closed. No other thread may be inside a transaction."""
         self._allocate_reader_table()
         self._env = self._reserve(self.map_bytes)
         self._is_mapped = True
@@ -206,7 +206,10 @@ class Environment:
         return StoreReadonly(f"{self.path}: this user may not write {DATA}; change its mode, or open it for reading")
 
     def _open_tables(self) -> None:
-        """Open every table; makes those that are missing unless opened for reading. The caller holds the write lock."""
+        """Open every table, and make those that are missing unless opened for reading.
+
+        The caller holds the store's write lock (`writelock`) unless it opens for reading.
+        """
         with translated(self.path):
             if self._flags["readonly"]:
                 self.tables = {name: self._env.open_db(name.encode(), create=False) for name in self._names}
@@ -267,7 +270,7 @@ class Environment:
             self.gate.leave(visitor)
 
     def has_room(self) -> bool:
-        """Whether the map has room for a usual transaction."""
+        """Say whether the map has room for a usual transaction."""
         info = self._env.info()
         used: int = (info["last_pgno"] + 1) * self._env.stat()["psize"]
         return used + min(_ROOM_LOW, self.map_bytes // 4) <= self.map_bytes
@@ -301,7 +304,7 @@ class Environment:
             os.fsync(descriptor)
 
     def stats(self) -> dict[str, int]:
-        """Sizes in bytes, and the readers at work."""
+        """Return sizes in bytes, and the number of readers at work."""
         with translated(self.path):
             info, stat = self._env.info(), self._env.stat()
             return {
@@ -313,7 +316,7 @@ class Environment:
             }
 
     def check_readers(self) -> int:
-        """Free the places of readers that died; how many there were."""
+        """Free the places of readers that died; return how many there were."""
         with translated(self.path):
             found: int = self._env.reader_check()
             return found
@@ -330,7 +333,7 @@ class Environment:
                 is_on = target.append_from(name, entries, batch_bytes)
 
     def append_from(self, name: str, entries: Any, batch_bytes: int) -> bool:
-        """Append entries from a cursor in one transaction of about `batch_bytes`; whether the cursor has more."""
+        """Append entries from a cursor in one transaction of about `batch_bytes`; say whether the cursor has more."""
         with translated(self.path), self._env.begin(write=True) as transaction:
             written, is_on = 0, True
             while is_on and written < batch_bytes:
@@ -349,14 +352,14 @@ class Environment:
             self._env.sync(True)  # noqa: FBT003 - lmdb's positional flag
 
     def leave_to_parent(self) -> None:
-        """Let go of it in a forked child without touching LMDB (I3)."""
+        """Give up the environment in a forked child, without touching LMDB (I3)."""
         self._is_inherited = True
         self.gate = Gate()  # another thread of the parent may have held its lock
         os.close(self._file)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._env))  # never closed, not even by the interpreter's end
 
     def close(self) -> None:
-        """Unmap; again does nothing. No transaction may be open: the caller has seen to it."""
+        """Unmap the file; a second call does nothing. The caller has seen to it that no transaction is open."""
         if self._is_mapped:
             before = self.head
             self._is_mapped, self.before = False, before
@@ -370,7 +373,10 @@ _keys_of_files: Callable[..., tuple[tuple[Any, ...], ...]] = _envid.env_keys
 
 
 def _open_anew() -> None:
-    """Let a child open what its parent has open: lmdb refuses that by a list of files, which the child has too."""
+    """Allow a forked child to open what its parent has open.
+
+    lmdb refuses to open a file twice by a list of files, and the child has inherited that list.
+    """
     pid = os.getpid()
     _envid.env_keys = lambda *arguments: tuple((pid, *key) for key in _keys_of_files(*arguments))
 

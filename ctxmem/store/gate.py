@@ -2,9 +2,9 @@
 
 I1. `alone` holds only while no transaction of this environment is open in this process.
 I2. A thread inside a transaction may open another while somebody waits to be alone: it would wait for itself otherwise.
-I3. Who is inside is one set, changed by one operation each time, and leaving again does nothing: whoever was
-    interrupted, by a signal handler that raised, leaves again to be sure. Who is dropped inside leaves by it. (The set
-    of weak references does that; `__del__` would swallow an interrupt that comes while it runs.)
+I3. The visitors inside are one set, changed by one operation each time, and leaving twice does no harm: so code that a
+    signal handler's exception interrupted leaves once more to be sure. A visitor that is garbage has left: the set
+    holds weak references. (A `__del__` would swallow an interrupt that comes while it runs.)
 """
 
 import threading
@@ -31,7 +31,7 @@ class Gate:
         self._has_waiter = False
 
     def enter(self, visitor: "Visitor") -> None:
-        """Note that this thread opens a transaction; waits while somebody is, or wants to be, alone."""
+        """Let this thread open a transaction; wait while somebody is, or wants to be, alone."""
         visitor.thread = threading.get_ident()
         with self._lock:
             while self._has_waiter and not self._is_mine():
@@ -39,7 +39,7 @@ class Gate:
             self._inside.add(weakref.ref(visitor, self._inside.discard))
 
     def leave(self, visitor: "Visitor") -> None:
-        """Note that a transaction has ended; again does nothing."""
+        """Record that a transaction has ended; a second call does nothing."""
         self._inside.discard(weakref.ref(visitor))
         if self._has_waiter:
             with self._lock:

@@ -1,9 +1,9 @@
 """What one open store holds for longer than a transaction: writer slots, and the maintenance of blocks.
 
-I1. A held thing is a byte of the lock file, so it ends with the process however that ends; and an entry here, since
+I1. What is held is a byte of the lock file, which the kernel frees however the process ends; and an entry here, since
     bytes that are taken through one lock file never conflict with each other.
-I2. Whoever maintains a block holds the byte MAINTENANCE shared and the block's own; whoever maintains all holds
-    MAINTENANCE exclusively.
+I2. To maintain one block is to hold the byte MAINTENANCE shared and the block's own byte; to maintain all blocks is to
+    hold MAINTENANCE exclusively.
 
 It does not know what a slot or a block is.
 """
@@ -42,11 +42,11 @@ class Holdings:
                 self._locks.release(locks.FIRST_SLOT + slot)
 
     def is_slot_alive(self, slot: int) -> bool:
-        """Whether this store or another holds a slot."""
+        """Say whether this store or another holds a slot."""
         return slot in self._slots or self._locks.is_held_elsewhere(locks.FIRST_SLOT + slot)
 
     def hold_maintenance(self, block: int | None) -> bool:
-        """Hold one block, or all; whether it was free."""
+        """Hold the maintenance of one block, or of all (None); say whether it was free. Never waits."""
         with self._lock:
             if _ALL in self._blocks or (self._blocks if block is None else block in self._blocks):
                 return False
@@ -56,7 +56,7 @@ class Holdings:
             return is_held
 
     def release_maintenance(self, block: int | None) -> None:
-        """Give back one block, or all."""
+        """Give back the maintenance of one block, or of all (None)."""
         with self._lock:
             self._blocks.discard(_ALL if block is None else block)
             if block is not None:
@@ -65,7 +65,7 @@ class Holdings:
                 self._locks.release(locks.MAINTENANCE)
 
     def _hold_block(self, block: int) -> bool:
-        """Take both bytes of a block, or neither (I2)."""
+        """Take both bytes of a block, or neither (I2); say whether they were free. The caller holds `self._lock`."""
         if not self._locks.take(locks.MAINTENANCE, shared=True):
             return False
         if self._locks.take(locks.FIRST_BLOCK + block):

@@ -19,7 +19,7 @@ _RESTORE = "restore the store from a backup"
 def inspect(path: Path) -> list[Problem] | None:
     """Return what is wrong with the pages of a store, at most one problem for each table; empty when all are sound.
 
-    None where it cannot be told: somebody committed, and so wrote to pages, each time that something looked wrong.
+    None where it cannot be told: each time that something looked wrong, another commit had changed pages meanwhile.
     """
     for _ in range(_TRIES):
         before = newest_transaction(path)

@@ -49,8 +49,8 @@ class LocalStore:
         self._durability: Durability = durability
         self._map_bytes = map_bytes
         self._trouble: type[StoreError] | None = None
-        self._is_dropped = False  # nobody has it any more, and it is about to be closed
-        self._is_down = False  # has let go of the file and of all locks
+        self._is_dropped = False  # nobody refers to it any more, and it is about to be closed
+        self._is_down = False  # the file is unmapped and all locks are free
         self._writes = 0
         self._locks = self._lock_file()
         self._holdings = None if self._locks is None or readonly else Holdings(self._locks)
@@ -91,11 +91,11 @@ class LocalStore:
     # --- reading and writing ---
 
     def snapshot(self) -> LocalSnapshot:
-        """A short read transaction, for a `with` block; 1 us. May be nested, in a batch too."""
+        """Return a short read transaction, for a `with` block; 1 us. May be nested, in a batch too."""
         return LocalSnapshot(self._environment, self._begin_read, _nothing)
 
     def batch(self) -> LocalBatch:
-        """One write transaction, for a `with` block: on disk when the block ends, rolled back by an exception.
+        """Return a write transaction, for a `with` block: on disk when the block ends, rolled back by an exception.
 
         Raises:
             StoreReadonly: opened for reading.
@@ -153,7 +153,7 @@ class LocalStore:
                 self._environment.slot = None
 
     def is_slot_alive(self, slot: int) -> bool:
-        """Whether any open store, this one among them, holds a slot."""
+        """Say whether any open store, this one among them, holds a slot."""
         return self._locks is not None and (
             self._locks.is_held_elsewhere(locks.FIRST_SLOT + slot)
             if self._holdings is None
@@ -161,7 +161,7 @@ class LocalStore:
         )
 
     def hold_maintenance(self, block: int | None = None) -> bool:
-        """Hold the maintenance of a block, or of all; whether it was free. Never waits."""
+        """Hold the maintenance of a block, or of all (None); say whether it was free. Never waits."""
         self._usable()
         return self._holdings is not None and self._holdings.hold_maintenance(block)
 
@@ -226,11 +226,11 @@ class LocalStore:
 
     @property
     def is_open(self) -> bool:
-        """Neither closed nor the copy of a parent process."""
+        """Whether it is neither closed nor a forked child's copy."""
         return self._trouble is None
 
     def stats(self) -> dict[str, int]:
-        """Sizes in bytes, readers, and the number of entries of each table; O(1)."""
+        """Return sizes in bytes, readers, and the number of entries of each table; O(1)."""
         self._usable()
         found = self._environment.stats()
         with self.snapshot() as snapshot:
@@ -246,15 +246,15 @@ class LocalStore:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it lets go of the file by itself: it is being closed, or nobody has it any more."""
+        """Whether it gives the file back by itself: it is being closed, or nobody refers to it any more."""
         return self._is_dropped or self._trouble is not None
 
     def drop(self) -> None:
-        """Note that it is closed as soon as what is queued is on disk: whoever opens the path here waits for that."""
+        """Announce that the store is closed once what is queued is on disk: an `open` of the path waits for that."""
         self._is_dropped = True
 
     def close(self) -> None:
-        """Unmap the file and free the locks; again does nothing. Waits for open transactions of other threads."""
+        """Unmap the file and free the locks; a second call does nothing. Waits for other threads' transactions."""
         if self._is_down or self._trouble is StoreForked:
             return
         with self._environment.gate.alone():
@@ -290,7 +290,7 @@ class LocalStore:
             raise
 
     def _make_and_map(self) -> Environment:
-        """Map the file, with the lock of creation in hand so that two processes do not make it at once."""
+        """Map the file, made where it is missing; the byte CREATE is held, so that two processes do not make it."""
         assert self._locks is not None  # opened for writing
         self._lock(locks.CREATE, "opening", OPEN_TIMEOUT_S)
         try:
@@ -306,7 +306,7 @@ class LocalStore:
             self._locks.release(locks.CREATE)
 
     def _map(self) -> Environment:
-        """Look at the pages, then map them. To LMDB, opening the tables is a write transaction: hence the lock."""
+        """Look at the pages, then map them, holding the write lock: LMDB opens tables in a write transaction."""
         if (self.path / preflight.DATA).exists():
             preflight.check_pages(self.path)
         elif self.readonly:
@@ -329,7 +329,7 @@ class LocalStore:
         raise StoreClosed(f"{self.path} was closed; open it again")
 
     def _lock(self, byte: int, doing: str, timeout_s: float, *, shared: bool = False) -> None:
-        """Take a byte of the lock file, where there is one, or say who is in the way."""
+        """Take a byte of the lock file, where there is one, or raise `StoreBusy` that says what others are doing."""
         until = time.monotonic() + timeout_s
         if self._locks is not None and not self._locks.wait(byte, shared=shared, until=until):
             raise StoreBusy(f"{self.path}: another process has been {doing} it for {timeout_s:.0f} s; try again later")
@@ -343,7 +343,7 @@ class LocalStore:
         self._usable()
 
     def _begin_write(self, number: int) -> None:
-        """Wait for our turn, and see that there is room and that no dead reader pins pages."""
+        """Wait for our turn to write; grow the map where room is short, and free dead readers' places now and then."""
         self._usable()
         if self._writing is None:
             raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
@@ -356,19 +356,19 @@ class LocalStore:
             self._environment.check_readers()
 
     def _end_write(self, number: int) -> None:
-        """Give our turn back, where we had it."""
+        """Give our turn to write back, where we had it."""
         if self._writing is not None and self._trouble is None:
             self._writing.release(number)
 
     def _make_room(self) -> None:
-        """Grow the map ahead of need; a transaction that still has room may go on where it cannot."""
+        """Grow the map ahead of need; where it cannot grow, go on: the transaction may still have room."""
         try:
             self._environment.grow()
         except (StoreBusy, StoreFull):
             return
 
     def leave_to_parent(self) -> None:
-        """Mark this copy as the parent's, and drop our descriptors of the lock file: the parent keeps its own (I3).
+        """Mark this copy as the parent's, and close our descriptors of the lock file: the parent keeps its own (I3).
 
         So what the parent holds is free when the parent has ended, whoever of its children lives on.
         """

@@ -5,8 +5,8 @@ them when the last process that has it ends, however it ends, and a paused proce
 
 I1. One `LockFile` opens its file once, so locks taken through it never conflict with each other: threads of one process
     need a lock of their own beside it.
-I2. A byte is taken or refused at once; whoever may wait sleeps between tries, here or at `wakeups`, so that Ctrl-C and
-    time-outs work.
+I2. A byte is taken or refused at once. A caller that may wait sleeps between tries, here or in `wakeups`, so that
+    Ctrl-C and time-outs work.
 
 It does not know what the bytes protect. Where the platform has no such locks (other than Linux), `flock` on one
 file for each byte stands in; it has the same life time.
@@ -37,7 +37,7 @@ _REFUSED = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 class LockFile:
     """The lock file of one store, opened once.
 
-    Not for several threads to take the same byte with: see I1. All calls are a system call or two, about 1 us.
+    Two threads must not take the same byte through it: both would succeed (I1). A call is a system call or two, 1 us.
     """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
@@ -83,21 +83,21 @@ class LockFile:
             os.close(self._each.pop(byte))
 
     def is_held_elsewhere(self, byte: int) -> bool:
-        """Whether another open file description holds a byte, exclusively or shared."""
+        """Say whether another open file description holds a byte, exclusively or shared."""
         if _HAS_OFD:
             answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
         return byte not in self._each and self._is_refused(byte)
 
     def _is_refused(self, byte: int) -> bool:
-        """Whether a byte that is not held here is held elsewhere: told by trying, where flock stands in."""
+        """Try to take a byte that is not held here, and say whether it was refused: where flock stands in."""
         is_free = self.take(byte)
         if is_free:
             self.release(byte)
         return not is_free
 
     def close(self) -> None:
-        """Close the file: frees every byte unless a forked child shares the description and lives. Again: nothing."""
+        """Close the file: that frees every byte, unless a forked child has it open too. A second call does nothing."""
         while self._each:
             os.close(self._each.popitem()[1])
         descriptor, self._fd = self._fd, -1
@@ -108,7 +108,7 @@ class LockFile:
         self.close()  # of a store that was dropped, or whose opening was interrupted: its locks would last
 
     def _descriptor(self, byte: int) -> int:
-        """A descriptor of the byte's own file: flock knows only whole files."""
+        """Return a descriptor of the byte's own file: flock knows only whole files."""
         if byte not in self._each:
             path = self.path.with_name(f"{self.path.name}.{byte}")
             self._each[byte] = os.open(path, self._flags, 0o600)

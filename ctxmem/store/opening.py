@@ -17,9 +17,9 @@ def open_store(where: str | os.PathLike[str], *, readonly: bool, options: Option
 
 
 def look_at(where: str | os.PathLike[str]) -> list[Problem]:
-    """Return what is wrong with the pages of a store that is not open here: opening a damaged one may end the process.
+    """Return what is wrong with the pages of a store, without opening it: opening a damaged one may end the process.
 
-    What cannot be told while others commit is left to `Store.check`.
+    Empty too where others commit all the time, so that it cannot be told: `Store.check` looks again.
     """
     path = Path(os.fsdecode(where))
     return inspection.inspect(path) or [] if (path / DATA).exists() else []

@@ -1,4 +1,4 @@
-"""What is looked at before a file is mapped: the marker that makes a directory ours, and LMDB's pages as plain bytes.
+"""Checks before a file is mapped: the marker that makes a directory ours, and LMDB's pages read as plain bytes.
 
 LMDB trusts its pages: a truncated file ends the process with SIGBUS, a zeroed tree page with SIGABRT (measured). So:
 
@@ -187,7 +187,7 @@ def _trouble(descriptor: int, head: _Head) -> str:
 
 
 def _is_tree_page(descriptor: int, head: _Head, number: int) -> bool:
-    """Whether a page says of itself that it is that page and part of a tree."""
+    """Say whether a page's header names that page and calls it part of a tree."""
     if number > head.last_page:
         return False
     found, _, flags, lower, upper = _PAGE_HEADER.unpack(
@@ -197,7 +197,7 @@ def _is_tree_page(descriptor: int, head: _Head, number: int) -> bool:
 
 
 def _table_roots(descriptor: int, head: _Head) -> list[int]:
-    """The roots named in the table of tables, where that is one leaf (it is: there are twenty tables)."""
+    """Return the roots in the table of tables, where that is one leaf: always, as it has about twenty tables."""
     number = head.roots[1]
     if number == _NO_PAGE:
         return []

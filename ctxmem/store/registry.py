@@ -1,7 +1,7 @@
-"""Which stores are open in this process: LMDB must not open a file twice, and a forked child must let its copies be.
+"""Which stores are open in this process: LMDB must not open a file twice, and a forked child must not use its copies.
 
 I1. A directory is open once in a process, whatever path leads to it.
-I2. One that nobody has any more is waited for until it is closed.
+I2. `open` waits for a store of the same directory that nobody refers to any more, until that is closed.
 I3. After a fork each store that the child inherited is told so, before the child runs anything else.
 """
 
@@ -22,14 +22,14 @@ class Opened(Protocol):
 
     @property
     def holds_file(self) -> bool:
-        """Return whether LMDB still has the file open here."""
+        """Whether LMDB still has the file open here."""
 
     @property
     def is_leaving(self) -> bool:
-        """Return whether it lets go of the file by itself: it is being closed, or nobody has it any more."""
+        """Whether it gives the file back by itself: it is being closed, or nobody refers to it any more."""
 
     def leave_to_parent(self) -> None:
-        """Note that this process is a child, and that the store is its parent's."""
+        """Record that this process is a child, and that the store is its parent's."""
 
 
 S = TypeVar("S", bound=Opened)
@@ -71,7 +71,10 @@ class Registry:
         return known is not None and known.holds_file and (known.is_leaving or not and_leaving)
 
     def leave_to_parent(self) -> None:
-        """Tell every store that this is a child process (I3); another thread of the parent may have held the lock."""
+        """Tell every store that this is a child process (I3).
+
+        The lock is made anew: another thread of the parent may have held it.
+        """
         self._lock = threading.RLock()
         for store in list(self._opened.values()):
             store.leave_to_parent()

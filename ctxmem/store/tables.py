@@ -10,23 +10,23 @@ from zlib import crc32
 # On disk: never rename. Read `docs/format.md` beside this list.
 TABLES = (
     "meta",  # name -> value: format, store id, counters, dictionaries
-    "claims",  # slot -> epoch, block, next id
+    "claims",  # slot -> epoch, chunks of ids, next id, pid, host
     "leases",  # session number -> slot, epoch, pid, host
     "sessions",  # both ways: hash of name -> number, number -> name
     "keys",  # session + hash of idempotency key -> id, digest
-    "flags",  # kind + block -> the ids that are forgotten, or pinned
-    "changes",  # number -> change
+    "flags",  # kind + id / 65,536 -> which of these ids are forgotten, or pinned
+    "changes",  # slot + number -> change
     "log",  # id -> unsealed record
     "forward",  # id -> forward record of an unsealed segment
     "frames",  # first id -> sealed records
     "runs",  # serial -> manifest
-    "postings",  # serial + term
-    "facets",  # serial + name + NUL + value
-    "columns",  # serial + name
-    "contexts",  # session number -> state
-    "epochs",  # session number + epoch -> layout
-    "turns",  # session number + turn
-    "journal",  # session number + collection
+    "postings",  # serial + term -> posting list, or page of rare terms
+    "facets",  # serial + facet key -> set of offsets, or page of rare keys
+    "columns",  # serial + name -> array
+    "contexts",  # session number -> row; with a digest -> tools
+    "epochs",  # session number + epoch -> state
+    "turns",  # session number + turn -> row
+    "journal",  # session number + collection -> plan
 )
 # The values of runs are large and are read in part: they are checked by `check` and at merges, not at each read.
 UNCHECKED = frozenset({"postings", "facets", "columns"})
@@ -41,7 +41,7 @@ def seal(table: str, key: bytes, value: bytes) -> bytes:
 
 
 def is_sound(table: str, key: bytes, stored: bytes | memoryview) -> bool:
-    """Whether a stored value is what was written under this key of this table."""
+    """Say whether a stored value is what was written under this key of this table."""
     view = memoryview(stored)
     expected = crc32(view[:-CRC_BYTES], crc32(key, _SEEDS[table]))
     return len(view) >= CRC_BYTES and int.from_bytes(view[-CRC_BYTES:], "little") == expected

@@ -3,8 +3,8 @@
 I1. Nothing handed out outlives the transaction: values and keys are copies, but for `view`.
 I2. A value is stored with its checksum and handed out without it; small tables are verified at each read.
 I3. A put that LMDB does not do raises: with `append=True` out of order it says False and stores nothing.
-I4. Ending what has ended does nothing, and a snapshot that is dropped open has ended: an exception that a signal
-    handler raised on the way in or out keeps nobody waiting. A batch is ended twice for that, see `LocalStore.write`.
+I4. Ending twice does nothing, and a snapshot that is garbage has ended: so an exception that a signal handler raised
+    on the way in or out keeps nobody waiting. `LocalStore.write` ends each batch twice for that reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,10 +24,10 @@ class LocalSnapshot(Visitor):
     """
 
     _is_write = False
-    _is_open = False  # or on the way there, or on the way out
+    _is_open = False  # True from before the transaction begins until after all is given back
 
     def __init__(self, environment: Environment, opening: Callable[[int], None], closed: Callable[[int], None]) -> None:
-        """Take what is called before the transaction begins and after it ended, with a number of this object's own."""
+        """Take `opening` and `closed`, called with this object's id before the transaction and after it."""
         self._environment = environment
         self._tables: Mapping[str, Any] = {}
         self._opening = opening
@@ -50,7 +50,9 @@ class LocalSnapshot(Visitor):
         return found + self._environment.before
 
     def get(self, table: str, key: bytes, *, verify: bool | None = None) -> bytes | None:
-        """The value, or None. `verify` forces or skips the checksum; by default it is checked but for the run tables.
+        """Return the value, or None.
+
+        `verify` forces or skips the checksum; by default it is checked in all tables but the run tables.
 
         Raises:
             StoreDamaged: the value fails its checksum.
@@ -59,16 +61,19 @@ class LocalSnapshot(Visitor):
         return None if found is None else self._value(table, key, found, verify=verify)
 
     def get_many(self, table: str, keys: Iterable[bytes]) -> list[bytes | None]:
-        """The values in the order of the keys; None for each that is missing."""
+        """Return the values in the order of the keys; None for each that is missing."""
         return [self.get(table, key) for key in keys]
 
     def view(self, table: str, key: bytes) -> memoryview | None:
-        """The value where it lies, neither copied nor verified: read-only, and valid inside the `with` block only."""
+        """Return the value where it lies, neither copied nor verified.
+
+        It is read-only, and valid inside the `with` block only.
+        """
         found = self._find(table, key)
         return None if found is None else found[:-CRC_BYTES]
 
     def views(self, table: str, keys: Iterable[bytes]) -> list[memoryview | None]:
-        """As `view`, for many keys: a third of its time for each; fastest in the order of the keys."""
+        """Return a `view` of each of many keys, at a third of its time; fastest in the order of the keys."""
         get, db = self._reading().get, self._tables[table]
         try:
             return [None if (found := get(key, db=db)) is None else found[:-CRC_BYTES] for key in keys]
@@ -85,7 +90,10 @@ class LocalSnapshot(Visitor):
         limit: int | None = None,
         verify: bool | None = None,
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Entries with start <= key < stop, in key order or from the last; the table must not change meanwhile."""
+        """Yield entries with start <= key < stop, in key order or from the last.
+
+        The table must not change meanwhile.
+        """
         left = -1 if limit is None else limit
         if not left:
             return
@@ -104,7 +112,7 @@ class LocalSnapshot(Visitor):
             raise self._translated(exc) from exc
 
     def keys(self, table: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[bytes]:
-        """Keys alone, in order: values are neither copied nor verified."""
+        """Yield keys alone, in order: values are neither copied nor verified."""
         try:
             with self._reading().cursor(db=self._tables[table]) as cursor:
                 is_on = _place(cursor, start, stop, reverse=False)
@@ -118,7 +126,7 @@ class LocalSnapshot(Visitor):
             raise self._translated(exc) from exc
 
     def floor(self, table: str, key: bytes) -> tuple[bytes, bytes] | None:
-        """The entry with the largest key that is not above `key`."""
+        """Return the entry with the largest key that is not above `key`, or None."""
         try:
             with self._reading().cursor(db=self._tables[table]) as cursor:
                 is_on = cursor.set_range(key) if key else False
@@ -134,11 +142,11 @@ class LocalSnapshot(Visitor):
             raise self._translated(exc) from exc
 
     def last(self, table: str) -> tuple[bytes, bytes] | None:
-        """The entry with the largest key."""
+        """Return the entry with the largest key, or None."""
         return next(self.scan(table, reverse=True, limit=1), None)
 
     def count(self, table: str) -> int:
-        """How many entries a table has; O(1)."""
+        """Return how many entries a table has; O(1)."""
         try:
             found: int = self._reading().stat(self._tables[table])["entries"]
         except LmdbError as exc:
@@ -146,7 +154,7 @@ class LocalSnapshot(Visitor):
         return found
 
     def bytes_of(self, table: str) -> int:
-        """How many bytes the pages of a table fill; O(1)."""
+        """Return how many bytes the pages of a table fill; O(1)."""
         try:
             stat = self._reading().stat(self._tables[table])
         except LmdbError as exc:
@@ -155,7 +163,7 @@ class LocalSnapshot(Visitor):
         return pages * int(stat["psize"])
 
     def unsound(self, table: str) -> Iterator[bytes]:
-        """The keys whose values fail their checksums: reads the whole table."""
+        """Yield the keys whose values fail their checksums; reads the whole table."""
         try:
             with self._reading().cursor(db=self._tables[table]) as cursor:
                 for key, value in cursor:
@@ -165,13 +173,13 @@ class LocalSnapshot(Visitor):
             raise self._translated(exc) from exc
 
     def _reading(self) -> Any:
-        """The open transaction."""
+        """Return the open transaction; raise `StoreClosed` where it has ended."""
         if self._transaction is None:
             raise StoreClosed("this snapshot or batch has ended; read inside its `with` block")
         return self._transaction
 
     def _find(self, table: str, key: bytes) -> Any:
-        """LMDB's own view of a value with its checksum."""
+        """Return LMDB's own view of a value, its checksum included."""
         try:
             return self._reading().get(key, db=self._tables[table])
         except LmdbError as exc:
@@ -201,7 +209,10 @@ class LocalSnapshot(Visitor):
             raise
 
     def end(self, *, commit: bool) -> None:
-        """End the transaction, and give back what was taken for it: what `with` does last. Again does nothing (I4)."""
+        """End the transaction and give back what was taken for it, as `with` does last.
+
+        A second call does nothing (I4).
+        """
         transaction, self._transaction = self._transaction, None
         try:
             if transaction is not None:
@@ -255,7 +266,7 @@ class LocalBatch(LocalSnapshot):
             )
 
     def delete(self, table: str, key: bytes) -> bool:
-        """Delete an entry; whether there was one."""
+        """Delete an entry; say whether there was one."""
         try:
             found: bool = self._reading().delete(key, db=self._tables[table])
         except LmdbError as exc:
@@ -265,7 +276,7 @@ class LocalBatch(LocalSnapshot):
     def delete_range(
         self, table: str, start: bytes = b"", stop: bytes | None = None, *, limit: int | None = None
     ) -> int:
-        """Delete the entries with start <= key < stop, at most `limit`; how many there were."""
+        """Delete the entries with start <= key < stop, at most `limit`; return how many there were."""
         deleted = 0
         try:
             with self._reading().cursor(db=self._tables[table]) as cursor:

@@ -1,11 +1,11 @@
-"""Waking a process that waits for a lock of another: counters in the lock file, on which the kernel lets it sleep.
+"""Waking a process that waits for another's lock: counters in the lock file, on which a waiter sleeps by futex.
 
-A hint and no more. Who waits tries its lock after each sleep, and sleeps for `SLICE_S` at most: so a process that was
-killed before it woke anybody, and a counter that two processes raised at once, cost that long and nothing else. Where
-the system has no futex, or the disk no room for the page, the sleep is a short one.
+A wake-up is only a hint. A waiter tries its lock after each sleep and sleeps for `SLICE_S` at most: so where a holder
+was killed before it woke anybody, or two processes raised a counter at once, that much time is lost and nothing else.
+Where the system has no futex, or the disk no room for the page, a waiter sleeps for `_POLL_S` between tries.
 
 I1. The page is mapped through a descriptor of its own: a mapping keeps its file description open, and the locks of
-    `LockFile` belong to theirs.
+    `LockFile` last as long as the description that took them.
 """
 
 import ctypes
@@ -76,7 +76,7 @@ class Wakeups:
         self._call(ctypes.c_long(_NUMBER or 0), address, operation, ctypes.c_uint32(value), limit, None, 0)
 
     def close(self) -> None:
-        """Unmap the page; again does nothing, and a sleep that is under way ends by itself."""
+        """Unmap the page; a second call does nothing. A sleep that is under way ends by itself."""
         self._base, mapped, self._map = None, self._map, None
         if mapped is not None:
             mapped.close()

@@ -1,14 +1,14 @@
 """The right to write: one write transaction at a time, among the threads of this process and among processes, in turn.
 
-LMDB's own lock knows no time-out and ignores Ctrl-C, so nobody ever waits at it: whoever holds this one finds it free.
+LMDB's own lock knows no time-out and ignores Ctrl-C, so nobody waits at it: the holder of this lock finds it free.
 
-I1. Whoever finds neither writer nor waiter writes at once.
-I2. All others wait for the byte NEXT, one of them at a time has it, and waits for the byte WRITE. So who has written
-    and comes again stands behind the one who is next: it is never overtaken.
-I3. Who waits for either sleeps until the holder wakes it (`wakeups`), and tries again at least every few milliseconds:
-    the bytes of a killed process are free, time-outs and Ctrl-C work.
-I4. What is held is noted first, each note one value, and to release again does nothing: whoever was interrupted, by a
-    signal handler that raised, releases to be sure.
+I1. Where there is neither writer nor waiter, a caller writes at once.
+I2. All others wait for the byte NEXT. The one that has it waits for the byte WRITE. So a writer that comes again
+    queues behind the one that has NEXT, which is never overtaken.
+I3. A waiter sleeps until the holder wakes it (`wakeups`), and tries again every few milliseconds at least: so it sees
+    that a killed process has freed its bytes, and time-outs and Ctrl-C work.
+I4. What is held is noted before it is taken, each note in one assignment, and a second release does nothing: so code
+    that a signal handler's exception interrupted can always release.
 """
 
 import threading
@@ -34,10 +34,10 @@ class WriteLock:
         self._owner: tuple[int, int] | None = (
             None  # number of the batch that writes, or waits for others to; its thread
         )
-        self._is_next = False  # or waits to be, perhaps
+        self._is_next = False  # NEXT is held here, or is being waited for
 
     def take(self, number: int) -> None:
-        """Wait for our turn, for a batch of this number. Where this raises, `release` is still to be called.
+        """Wait for our turn to write, for a batch of this number. Where this raises, `release` must still be called.
 
         Raises:
             StoreBusy: others wrote for a minute.
@@ -55,7 +55,7 @@ class WriteLock:
             raise StoreBusy(f"{self._path}: another process has been writing for {TIMEOUT_S:.0f} s; try again later")
 
     def release(self, number: int) -> None:
-        """Let the next one write; nothing happens when this batch does not hold it."""
+        """Let the next one write; does nothing when this batch does not hold the lock."""
         with self._lock:
             if self._owner is not None and self._owner[0] == number:
                 self._give_next()
@@ -66,15 +66,15 @@ class WriteLock:
                 self._owner = None  # last: whoever was notified looks once `_lock` is free
 
     def close(self) -> None:
-        """Give back what it took to wake others; nobody takes the lock any more."""
+        """Unmap the counters by which others are woken; nobody may take the lock afterwards."""
         self._wakeups.close()
 
     def _find_free(self) -> bool:
-        """Take WRITE where nobody has it and nobody waits (I1)."""
+        """Take WRITE where nobody has it and nobody waits (I1); say whether it was taken."""
         return not self._locks.is_held_elsewhere(NEXT) and self._locks.take(WRITE)
 
     def _wait(self, until: float) -> bool:
-        """Become the next one, then the one who writes (I2); whatever happens, NEXT is given back."""
+        """Wait for NEXT, then for WRITE (I2); give NEXT back whatever happens. False when the time is up."""
         self._is_next = True
         try:
             return self._sleep_for(NEXT, FOR_NEXT, until) and self._sleep_for(WRITE, FOR_WRITE, until)
@@ -82,7 +82,7 @@ class WriteLock:
             self._give_next()
 
     def _sleep_for(self, byte: int, counter: int, until: float) -> bool:
-        """Take a byte, asleep between tries (I3); False when it was held until then."""
+        """Take a byte, asleep between tries (I3); False when others held it until the time is up."""
         seen = self._wakeups.seen(counter)
         while not self._locks.take(byte):
             if time.monotonic() >= until:

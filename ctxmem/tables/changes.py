@@ -4,11 +4,12 @@ A writer numbers its own changes; there is no number that all writers would have
 `Position`: how far it has come in each slot.
 
 I1. A change takes the next number of its writer's slot inside the transaction that makes it.
-I2. A change carries the clock of its transaction, which is above that of every change it can have followed from. Who
-    applies changes in order of (clock, slot, number) applies a cause before its effect, and all do so in one order.
+I2. A change carries the clock of its transaction, which is above that of every change it can have followed from. So a
+    reader that applies changes in order of (clock, slot, number) applies a cause before its effect, and all readers
+    apply them in the same order.
 I3. The table holds the newest `KEEP` changes of each slot. A reader that fell behind them is told so, and loads afresh.
 
-It does not know what a change means; whoever records a kind says what its detail is.
+It does not know what a change means: the module that records a kind defines its detail.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ctxmem.store import Batch, Snapshot
 Position: TypeAlias = dict[int, int]  # slot -> number of the newest change that was applied
 
 KEEP = 4096
-NOBODY = 0xFFFF  # On disk: never renumber. The slot of changes by who holds none, and can append nothing.
+NOBODY = 0xFFFF  # On disk: never renumber. The slot of changes made without one: no appends are among them.
 
 _KEY = Struct(">HQ")  # On disk: never renumber.
 _SLOT = Struct(">H")
@@ -42,7 +43,7 @@ class Change:
 
 
 def record(batch: Batch, kind: str, detail: Any = None) -> None:
-    """Note a change in the caller's transaction. Two puts, about 4 us."""
+    """Record a change in the caller's transaction. Two puts, about 4 us."""
     slot = NOBODY if batch.slot is None else batch.slot
     newest = _newest_of(batch, slot)
     number = newest + 1

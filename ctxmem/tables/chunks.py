@@ -3,8 +3,8 @@
 A block is `block_segments` consecutive ids. Writers take chunks of it, so that all of them fill one block together and
 the number of blocks follows the data, however many writers there are.
 
-I1. An id is free, or in one writer's claim, or neither: then it is used, or will never be. What is free was never given
-    in a commit.
+I1. An id is free, or in one writer's claim, or neither: then it is used, or will never be. No commit has covered an id
+    that is free.
 I2. A free range lies in one block; free ranges ascend and do not touch within a block.
 I3. At most `FREE_MOST` ranges are kept: of more, the lowest is dropped and its ids are never used.
 
@@ -30,13 +30,13 @@ _COUNTER = Struct(">Q")
 
 
 def next_block(snapshot: Snapshot) -> int:
-    """The first block that nobody has begun."""
+    """Return the first block that nobody has begun."""
     value = snapshot.get("meta", _NEXT_BLOCK)
     return 0 if value is None else int(_COUNTER.unpack(value)[0])
 
 
 def free(snapshot: Snapshot) -> list[Chunk]:
-    """The free ranges of the blocks that were begun, ascending."""
+    """Return the free ranges of the blocks that were begun, ascending."""
     value = snapshot.get("meta", _FREE)
     return [] if value is None else [(first, stop) for first, stop in codec.unpack(value)]
 

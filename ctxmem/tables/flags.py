@@ -69,7 +69,7 @@ def ids(snapshot: Snapshot, kind: bytes, start: int = 0, stop: int = MAX_ID + 1)
 
 
 def _bits(value: bytes | None) -> NDArray[np.bool_]:
-    """One flag for each id of a span."""
+    """Return one flag for each id of a span: `bool[65536]`."""
     bits = np.zeros(SPAN, dtype=np.bool_)
     if value is None:
         return bits

@@ -28,22 +28,28 @@ _COUNT_MOST = 4096
 
 
 def key(segment_id: int) -> bytes:
-    """The key of a segment in the tables log, forward and frames."""
+    """Return the key of a segment in the tables log, forward and frames."""
     return _ID.pack(segment_id)
 
 
 def segment_id_of(stored_key: bytes) -> int:
-    """The segment id of a key."""
+    """Return the segment id of a key."""
     return int(_ID.unpack(stored_key)[0])
 
 
 def build(pairs: Iterable[tuple[int, bytes]], codec: Codec) -> list[tuple[bytes, bytes]]:
-    """Frames for ascending (id, stored record of the log), ready to be put; about 15 us a KB of text, no disk."""
+    """Return the frames of ascending (id, stored record of the log), ready to be put.
+
+    About 15 us a KB of text; no disk access.
+    """
     return list(pack(((segment_id, codec.load(stored)) for segment_id, stored in pairs), codec))
 
 
 def pack(pairs: Iterable[tuple[int, bytes]], codec: Codec) -> Iterator[tuple[bytes, bytes]]:
-    """Frames of ascending (id, packed record): a new one where the ids leave a gap (I1) or two pages are full."""
+    """Yield the frames of ascending (id, packed record).
+
+    A frame ends where the ids leave a gap (I1) or two pages are full.
+    """
     first, size, records, room = 0, 0, list[bytes](), FRAME_BYTES
     for segment_id, packed in pairs:
         has_gap = segment_id != first + len(records)
@@ -66,7 +72,7 @@ def pack(pairs: Iterable[tuple[int, bytes]], codec: Codec) -> Iterator[tuple[byt
 
 
 def _fitting(records: list[bytes], codec: Codec) -> tuple[int, bytes]:
-    """The frame of as many of the first records as fill two pages, and their number; at least one, however large."""
+    """Return how many of the first records fill two pages, at least one however large, and their frame."""
     count = len(records)
     value = _frame(records, codec)
     while len(value) > _FULL_BYTES and count > 1:
@@ -81,7 +87,7 @@ def _frame(records: list[bytes], codec: Codec) -> bytes:
 
 
 def ids(stored_key: bytes, value: bytes | memoryview) -> range:
-    """The ids of a frame; reads three bytes.
+    """Return the ids of a frame; reads three bytes.
 
     Raises:
         FormatMismatch: written by a newer ctxmem.
@@ -94,7 +100,7 @@ def ids(stored_key: bytes, value: bytes | memoryview) -> range:
 
 
 def unpack(stored_key: bytes, value: bytes, codec: Codec) -> dict[int, bytes]:
-    """Every packed record of a frame by its id; about 15 us for a whole frame.
+    """Return every packed record of a frame by its id; about 15 us for a whole frame.
 
     Raises:
         CorruptSegment: the frame does not hold what its header says.
@@ -115,6 +121,6 @@ def unpack(stored_key: bytes, value: bytes, codec: Codec) -> dict[int, bytes]:
 
 
 def find(snapshot: Snapshot, segment_id: int) -> tuple[bytes, bytes] | None:
-    """The key and value of the frame that holds a segment, or None."""
+    """Return the key and value of the frame that holds a segment, or None."""
     entry = snapshot.floor("frames", _ID.pack(segment_id))
     return entry if entry is not None and segment_id in ids(*entry) else None

@@ -1,4 +1,4 @@
-"""Leases: which writer may run a session's context. One record a session, worth what its owner's slot is worth.
+"""Leases: which writer may run a session's context. One record a session, valid as long as its owner's slot is.
 
 I1. A lease names slot and epoch. It is alive while that slot is held and the slot's claim has that epoch; the store
     says so.
@@ -18,10 +18,10 @@ _SESSION = Struct(">I")  # On disk: never renumber.
 
 
 def acquire(batch: Batch, slot: Slot, session: int, is_alive: Callable[[int], bool]) -> None:
-    """Take a session's lease for this writer, in the caller's transaction; again does nothing.
+    """Take a session's lease for this writer, in the caller's transaction; nothing where it has it.
 
     Parameters:
-        is_alive: whether a slot is held.
+        is_alive: says whether a live process holds a slot.
 
     Raises:
         ContextBusy: the owner lives.

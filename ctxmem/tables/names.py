@@ -31,7 +31,7 @@ def _hash(text: str, what: str) -> bytes:
 
 
 def session_number(snapshot: Snapshot, name: str) -> int | None:
-    """The number of a session, or None.
+    """Return the number of a session, or None.
 
     Raises:
         BadInput: an empty or very long name.
@@ -41,13 +41,13 @@ def session_number(snapshot: Snapshot, name: str) -> int | None:
 
 
 def session_name(snapshot: Snapshot, number: int) -> str | None:
-    """The name of a session, or None."""
+    """Return the name of a session, or None."""
     value = snapshot.get("sessions", _BY_NUMBER + _NUMBER.pack(number))
     return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
 def session_names(snapshot: Snapshot) -> list[tuple[int, str]]:
-    """Every session, by number."""
+    """Return every session as (number, name), by number."""
     return [
         (_NUMBER.unpack(key[1:])[0], value.decode("utf-8", "surrogatepass"))
         for key, value in snapshot.scan("sessions", _BY_NUMBER, b"o")
@@ -55,7 +55,7 @@ def session_names(snapshot: Snapshot) -> list[tuple[int, str]]:
 
 
 def create_sessions(batch: Batch, names: Iterable[str]) -> list[int]:
-    """The numbers of sessions, made where they are new (I1)."""
+    """Return the numbers of sessions, creating those that are new (I1)."""
     numbers = []
     for name in names:
         number = session_number(batch, name)
@@ -69,7 +69,7 @@ def create_sessions(batch: Batch, names: Iterable[str]) -> list[int]:
 
 
 def key_name(session: int, key: str) -> bytes:
-    """The stored form of an idempotency key of a session.
+    """Return the stored form of an idempotency key of a session.
 
     Raises:
         BadInput: an empty or very long key.
@@ -87,7 +87,7 @@ def find_key(snapshot: Snapshot, name: bytes) -> tuple[int, bytes] | None:
 
 
 def put_key(batch: Batch, name: bytes, segment_id: int, digest: bytes) -> None:
-    """Note what a key stands for, unless another process was first (I2)."""
+    """Store what a key stands for, unless another process was first (I2)."""
     if find_key(batch, name) is None:
         batch.put("keys", name, _KEY_VALUE.pack(segment_id, digest))
 
@@ -101,12 +101,12 @@ def drop_keys(batch: Batch, forgotten: Container[int]) -> None:
 
 
 def key_ids(snapshot: Snapshot) -> list[int]:
-    """The segments that keys lead to."""
+    """Return the segments that keys lead to."""
     return [_KEY_VALUE.unpack(value)[0] for _, value in snapshot.scan("keys")]
 
 
 def check(snapshot: Snapshot) -> list[str]:
-    """What is wrong with the names: sessions whose two entries disagree."""
+    """Return what is wrong with the names: sessions whose two entries disagree."""
     found = []
     by_number = session_names(snapshot)
     for number, name in by_number:

@@ -1,8 +1,9 @@
 """Writer slots: how several processes append to one store without asking each other for each id.
 
-I1. A slot is held through the store, for life: it is free at the owner's death, and a paused process keeps it.
-I2. A claim record says how far the slot's owner has come: epoch, chunks of ids, next id. Who takes a free slot raises
-    the epoch and goes on in the unfinished chunk.
+I1. A slot is held through the store for as long as its owner lives: it is free when the process has ended, and a
+    paused process keeps it.
+I2. A claim record says how far the slot's owner has come: epoch, chunks of ids, next id. A writer that takes a free
+    slot raises the epoch and goes on in the unfinished chunk.
 I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
 I4. Ids within a slot always increase. An id that a commit covered is never issued again, since `next` is committed with
     it; one that no commit covered may be issued again, by the next owner or by whoever takes it when it is free.
@@ -25,7 +26,7 @@ from ctxmem.tables import chunks
 from ctxmem.tables.chunks import Chunk
 
 # On disk: never renumber.
-SLOTS = 0xFFFF  # the last number of 16 bits is nobody's, see `changes`
+SLOTS = 0xFFFF  # the last number of 16 bits stands for no slot: `changes.NOBODY`
 _BLOCK_SEGMENTS = b"block_segments"
 _SLOT = Struct(">H")
 _COUNTER = Struct(">Q")
@@ -53,13 +54,13 @@ class Claim:
 
 
 def read(snapshot: Snapshot, slot: int) -> Claim | None:
-    """The claim record of a slot, or None."""
+    """Return the claim record of a slot, or None."""
     value = snapshot.get("claims", _SLOT.pack(slot))
     return None if value is None else _decoded(value)
 
 
 def all_of(snapshot: Snapshot) -> Iterator[tuple[int, Claim]]:
-    """Every claim of the store by its slot: 3 us each."""
+    """Yield every claim of the store with its slot; 3 us each."""
     for key, value in snapshot.scan("claims"):
         yield _SLOT.unpack(key)[0], _decoded(value)
 
@@ -75,13 +76,13 @@ def _write(batch: Batch, slot: int, claim: Claim) -> None:
 
 
 def block_segments(snapshot: Snapshot) -> int | None:
-    """How many ids a block of this store has; None before the first claim."""
+    """Return how many ids a block of this store has; None before the first claim."""
     value = snapshot.get("meta", _BLOCK_SEGMENTS)
     return None if value is None else int(_COUNTER.unpack(value)[0])
 
 
 def settle_block_segments(batch: Batch, wanted: int) -> int:
-    """Fix how many ids a block has, unless that is fixed already; what it is."""
+    """Fix how many ids a block has, unless that is fixed already; return the number that holds."""
     found = block_segments(batch)
     if found is None:
         batch.put("meta", _BLOCK_SEGMENTS, _COUNTER.pack(wanted))
@@ -89,7 +90,7 @@ def settle_block_segments(batch: Batch, wanted: int) -> int:
 
 
 class Slot:
-    """The slot of this process's writer. Not thread-safe: the log calls it under its own locks."""
+    """The slot of this process's writer. Not thread-safe: ids are taken and commits noted under `Writer._lock`."""
 
     def __init__(self, store: Store, number: int, claim: Claim, size: int) -> None:
         self._store = store
@@ -128,7 +129,7 @@ class Slot:
         return not self._chunks
 
     def take_id(self) -> int | None:
-        """The next id; None when the chunks are used up and `extend` must come first."""
+        """Return the next id; None when the chunks are used up and `extend` must come first."""
         if self._next_id <= self._above:
             self.rise_above(self._above)  # `extended` was interrupted
         self._skip_full()
@@ -155,7 +156,7 @@ class Slot:
         return chunk
 
     def extended(self, chunk: Chunk) -> None:
-        """Note that a chunk that was taken is committed."""
+        """Go on into a chunk that `extend` took, once its transaction is committed."""
         if self._chunks:
             self._chunks.append(chunk)
             return
@@ -164,7 +165,7 @@ class Slot:
         self.rise_above(self._above)  # and a chunk taken earlier may lie lower than that
 
     def verify(self, batch: Batch) -> Claim:
-        """The claim as committed.
+        """Return the claim as committed.
 
         Raises:
             WriterFenced: another process has taken the slot over (I3).
@@ -175,11 +176,13 @@ class Slot:
         return claim
 
     def is_covered(self, batch: Batch, segment_id: int) -> bool:
-        """Whether a commit has covered an id that this slot gave: ids rise, and the claim has the next one."""
+        """Say whether a commit has covered an id that this slot gave: ids rise, and the claim has the next one."""
         return segment_id < self.verify(batch).next_id
 
     def advance(self, batch: Batch, ids: Sequence[int]) -> Chunk | None:
-        """Note that these ids, ascending, are used, and give back what was left out below the last of them.
+        """Record that these ids, ascending, are used; give back what was left out below the last of them.
+
+        Where less is left than half a chunk, or than this commit used, take another chunk and return it.
 
         Takes a chunk where less is left than half of one, or than this commit used, and returns it.
         """
@@ -202,7 +205,7 @@ class Slot:
         return spare
 
     def advanced(self, spare: Chunk | None) -> None:
-        """Note that a transaction with `advance` is committed."""
+        """Go on after a transaction with `advance` is committed, into the chunk that it took."""
         self._n_given = 0
         if spare is not None:
             self.extended(spare)
@@ -240,13 +243,16 @@ def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:
 
 
 def _take(batch: Batch, claim: Claim, size: int, wanted: int, above: int) -> Chunk:
-    """A chunk above all that a slot has or had (I4), larger where many ids were given since the last commit."""
+    """Take a chunk above all that a slot has or had (I4), larger where many ids were given since the last commit."""
     last = max([claim.next_id, *(stop for _, stop in claim.chunks)]) - 1
     return chunks.take(batch, size, min(max(_share(batch, size), wanted), _CHUNK_MOST), max(above, last))
 
 
 def _share(snapshot: Snapshot, size: int) -> int:
-    """How many ids a chunk has: fewer when there are many slots, so that no more than a quarter of a block is open."""
+    """Return how many ids a chunk has.
+
+    Fewer when there are many slots, so that no more than a quarter of a block is open.
+    """
     return max(_CHUNK_LEAST, min(CHUNK, size // _OPEN_SHARE // max(snapshot.count("claims"), 1)))
 
 
@@ -254,18 +260,21 @@ def _share(snapshot: Snapshot, size: int) -> int:
 
 
 class Settlement:
-    """What is settled of a store, as a snapshot has it: claims are read once, when first needed, 4 us a slot."""
+    """What is settled of a store, as a snapshot has it. Claims are read once, when first needed: 4 us a slot."""
 
     def __init__(self, snapshot: Snapshot, size: int) -> None:
         self._snapshot = snapshot
         self._size = size
 
     def limit(self, block: int) -> tuple[int, int | None]:
-        """The id of a block from which on it is open, and for which slot; its end, and None: none of it is open."""
+        """Return the lowest id of a block that is open, and the slot that holds it.
+
+        Where none of the block is open: the block's end, and None.
+        """
         return self._limits.get(block, ((block + 1) * self._size, None))
 
     def is_finished(self, block: int) -> bool:
-        """Whether nothing will come into a block any more: it was begun, none of it is free, none is open."""
+        """Say whether nothing will come into a block any more: it was begun, none of it is free, none is open."""
         return block not in self._free_blocks and block < self._next_block and block not in self._limits
 
     @cached_property
@@ -287,7 +296,7 @@ class Settlement:
 
 
 def is_open(snapshot: Snapshot, slot: int, first: int) -> bool:
-    """Whether a slot has come exactly so far in one of its chunks."""
+    """Say whether a slot's next id, in one of its chunks, is exactly this one."""
     claim = read(snapshot, slot)
     return claim is not None and any(first == start for start, _ in claim.open)
 
@@ -301,7 +310,10 @@ def settle(batch: Batch, size: int, first: int, stop: int) -> bool:
 
 
 def is_in_the_way(snapshot: Snapshot, size: int, slot: int) -> bool:
-    """Whether others have been given a quarter of a block beyond what a slot holds of it, which cannot be sealed."""
+    """Say whether others have used a quarter of a block beyond the ids that a slot holds open in it.
+
+    What lies beyond them cannot be sealed before they are used or given back.
+    """
     claim = read(snapshot, slot)
     held = [] if claim is None else claim.open
     if not held:
@@ -325,7 +337,10 @@ def _free_open(batch: Batch, slot: int, claim: Claim, size: int) -> None:
 
 
 def check(snapshot: Snapshot) -> list[str]:
-    """What is wrong with the claims and with what is free: ids held twice, over the edge of a block, or never begun."""
+    """Return what is wrong with claims and free ids.
+
+    Ids held twice, chunks across the edge of a block, and chunks of blocks that were never begun.
+    """
     size = block_segments(snapshot) or 1
     end = chunks.next_block(snapshot) * size
     held = [(first, stop, f"slot {slot}") for slot, claim in all_of(snapshot) for first, stop in claim.chunks]

@@ -93,7 +93,7 @@ class TurnRow:
 
 
 def _fields(row: Any) -> dict[str, Any]:
-    """Give a row's fields; `dataclasses.asdict` copies them all the way down, at five times the price."""
+    """Return a row's fields; `dataclasses.asdict` copies them all the way down, at five times the price."""
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 

@@ -36,7 +36,7 @@ def read(path: Path) -> Iterator[Conversation]:
 
 
 def _values(stream: IO[str], name: str) -> Iterator[Any]:
-    """Every top-level value: a JSON file has one, JSONL one a line."""
+    """Yield every top-level value: a JSON file has one, JSONL one a line."""
     pull = Pull(stream, name)
     while pull.peek():
         yield pull.value()
@@ -73,7 +73,7 @@ def _conversation(value: Any, path: Path, number: int) -> Conversation:
 
 
 def _name(path: Path, given: str | None, number: int) -> str:
-    """The name the file gives, else the file's own with a number from the second conversation on."""
+    """Return the name the file gives, else the file's own, with a number from the second conversation on."""
     if given:
         return given
     return path.stem if number == 0 else f"{path.stem}-{number + 1}"

@@ -23,7 +23,7 @@ _CONVERSATIONS: dict[str, Callable[[Path], Iterator[Conversation]]] = {"openai":
 
 
 def _unheard(_what: str) -> None:
-    """Hear nothing of what is passed over."""
+    """Ignore what is passed over: nobody asked to hear of it."""
 
 
 def detect(path: Path) -> str:
@@ -61,7 +61,7 @@ def _check(path: Path) -> None:
 
 
 def _of_json(pull: Pull) -> str:
-    """The format of JSON text by its first keys: O(1) in the file, unless its first value is large."""
+    """Return the format of JSON text by its first keys: O(1) in the file, unless its first value is large."""
     if pull.peek() == "[":
         pull.take("[")
         if pull.peek() != "{":

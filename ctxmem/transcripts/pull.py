@@ -88,7 +88,7 @@ class Pull:
         self.take("]")
 
     def problem(self, what: str) -> BadInput:
-        """An error that says where in the file the reading stopped."""
+        """Return an error that says where in the file the reading stopped."""
         return BadInput(f"{self._name}: {what}, at character {self._passed + self._at:,}.")
 
     def _is_final(self, exc: json.JSONDecodeError) -> bool:

@@ -41,7 +41,7 @@ def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, A
 
 
 def _entries(pull: Pull) -> Iterator[Any]:
-    """The raw entries, of the object form or of a bare list."""
+    """Yield the raw entries, of the object form or of a bare list."""
     if pull.peek() == "[":
         yield from pull.elements()
         return
@@ -92,7 +92,7 @@ def facets(metadata: Mapping[str, Any]) -> Facets:
 
 
 def _facet(value: Any) -> str | int | None:
-    """One value as a facet; None where there is nothing in it."""
+    """Return one value as a facet; None where there is nothing in it."""
     if value is None or value == "":
         return None
     if isinstance(value, bool):

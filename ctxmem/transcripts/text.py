@@ -40,7 +40,7 @@ def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, A
 
 
 def walk(root: Path, passed_over: Callable[[str], None]) -> Iterator[Path]:
-    """Every text file below `root`, sorted, without hidden and machine-made directories.
+    """Yield every text file below `root`, sorted, without hidden and machine-made directories.
 
     `passed_over` hears of text that cannot be read as such; links, pipes, empty and binary files are left out unsaid.
     """
@@ -107,7 +107,7 @@ def chunks(path: Path, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _pieces(path: Path) -> Iterator[str]:
-    """Every line of a file, a very long one in pieces (I3)."""
+    """Yield every line of a file, a very long one in pieces (I3)."""
     with path.open(encoding="utf-8") as stream:
         try:
             yield from iter(lambda: stream.readline(_HARD_CHARS), "")
@@ -118,7 +118,7 @@ def _pieces(path: Path) -> Iterator[str]:
 
 
 def _ended(held: list[str]) -> int:
-    """Lines that ended in these pieces: a piece of a long line ends none."""
+    """Return how many lines ended in these pieces: a piece of a long line ends none."""
     return sum(piece.endswith("\n") for piece in held)
 
 

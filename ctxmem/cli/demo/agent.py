@@ -53,7 +53,7 @@ class Agent:
 
 
 def steps(shelf: Shelf) -> Iterator[Step]:
-    """The whole reading, as far as anyone cares to follow it."""
+    """Yield the steps of reading the whole library; the caller stops where it has enough."""
     number = 0
     for folder in shelf.folders():
         files = shelf.files_in(folder)
@@ -81,7 +81,7 @@ def _saying(batch: list[tuple[str, int]]) -> str:
 
 
 def _asides(shelf: Shelf, path: str, number: int) -> Iterator[Step]:
-    """Now and then what agents do between two pages: look where a name is used, or mistype a path."""
+    """Yield, now and then, what agents do between two pages: look where a name is used, or mistype a path."""
     if number % _GREP_EVERY == 0:
         name = re.search(r"^class (\w+)", "".join(shelf.lines(path)), re.MULTILINE)
         if name:

@@ -43,7 +43,7 @@ def questions(shelf: Shelf, seen: Sequence[str], count: int, seed: int = 7) -> l
 
 
 def _from(kind: "_Kind", shelf: Shelf, path: str, rng: random.Random) -> list[Question]:
-    """All questions of one kind about a file, shuffled; none where it does not parse, or is written in a rarer way."""
+    """Return all questions of one kind about a file, shuffled; none where it cannot be parsed."""
     text = "".join(shelf.lines(path))
     try:
         tree = ast.parse(text)
@@ -55,7 +55,7 @@ def _from(kind: "_Kind", shelf: Shelf, path: str, rng: random.Random) -> list[Qu
 
 
 def _on_one_page(node: ast.AST) -> bool:
-    """Whether the node's beginning stands on one page of `read_file`."""
+    """Say whether the node's beginning stands on one page of `read_file`."""
     first, last = getattr(node, "lineno", 0), getattr(node, "lineno", 0) + 8
     return first > 0 and (first - 1) // PAGE_LINES == (last - 1) // PAGE_LINES
 
@@ -76,7 +76,7 @@ def _docstrings(tree: ast.Module, path: str) -> Iterator[Question]:
 
 
 def _first_line(node: ast.FunctionDef) -> str:
-    """The docstring's first line, if it is one that the source shows as it is."""
+    """Return the docstring's first line, if the source shows it as it is; else an empty text."""
     said = (ast.get_docstring(node) or "").split("\n")[0].strip()
     return said if 12 < len(said) <= _LONGEST_ANSWER_CHARS and "\\" not in said and '"' not in said else ""
 
@@ -133,7 +133,7 @@ def _finder(pattern: str, shape: Callable[[str], str | None] = str) -> Callable[
 
 
 def _literal(source: str) -> str | None:
-    """The value that a line of source assigns, comments and all."""
+    """Return the repr of the literal that a line assigns, a comment behind it ignored; None for no literal."""
     try:
         node = ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError):
@@ -142,7 +142,7 @@ def _literal(source: str) -> str | None:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a prompt's messages, of whatever shape: all that the model can see."""
+    """Yield every text in a prompt's messages, of whatever shape: all that the model can see."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

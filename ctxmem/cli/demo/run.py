@@ -154,12 +154,12 @@ class Run:
             self.outcome.answers.append(Answer(question.asks, way, found, question.right, turns))
 
     def _by_recall(self, question: Question) -> str | None:
-        """The host brings back what fits the question; the answer must stand in the prompt."""
+        """Ask for a prompt with a recall of the question, as a host would, and look for the answer in it."""
         prompt = self._assemble(recall=question.asks, recall_tokens=_RECALL_TOKENS)
         return next((found for text in texts_of(prompt.messages) if (found := question.find(text))), None)
 
     def _by_tools(self, question: Question) -> str | None:
-        """The agent looks itself: one search, then it reads the best hits until one answers."""
+        """Search once and read the best hits until one answers, as an agent would with the model's own tools."""
         listing = self._call("memory_search", {"query": question.query, "file": question.file})
         numbers = dict.fromkeys(int(number) for number in re.findall(r"\[#(\d+)\]", listing))
         for number in list(numbers)[:_READS_A_QUESTION]:
@@ -172,7 +172,7 @@ class Run:
         return None
 
     def _reading(self, number: int) -> Iterator[str]:
-        """The pages of one segment, as far as `memory_read` names a next one."""
+        """Yield the pages of one segment, for as long as `memory_read` names a next one."""
         offset = 0
         while True:
             text = self._call("memory_read", {"id": number, "offset": offset})
@@ -183,7 +183,7 @@ class Run:
             offset = int(following[1])
 
     def _call(self, name: str, arguments: dict[str, Any]) -> str:
-        """One turn with one call of the model's own memory tools."""
+        """Take one turn with one call of the model's own memory tools; return its result."""
         self._assemble()
         said = self._said(self._context.append(self._agent.calling("", [(name, arguments)])))
         text = self._context.dispatch(name, arguments) or ""
@@ -192,7 +192,7 @@ class Run:
 
 
 def _facets(call: ctxmem.Call, text: str) -> dict[str, Any]:
-    """File and lines of a page: what the collector needs to know that a page was read again."""
+    """Return file and lines of a page, by which the collector sees that a page was read again."""
     if call.name != "read_file":
         return {}
     first = int(call.arguments.get("start", 1))

@@ -69,7 +69,7 @@ class Shelf:
         return "\n".join(self.entries(path)) or "(empty)"
 
     def entries(self, path: str) -> list[str]:
-        """The names in a directory, sorted, directories with a slash."""
+        """Return the names in a directory, sorted, directories with a slash."""
         return sorted(
             f"{one.name}/" if one.is_dir() else one.name
             for one in self._inside(path).iterdir()
@@ -97,7 +97,7 @@ class Shelf:
         return "\n".join(found) or "(no match)"
 
     def lines(self, path: str) -> tuple[str, ...]:
-        """The lines of a file, line ends kept."""
+        """Return the lines of a file, line ends kept."""
         return self._lines(path)
 
     def _read(self, path: str) -> tuple[str, ...]:
@@ -105,17 +105,17 @@ class Shelf:
         return tuple(text.replace("\0", "\ufffd").splitlines(keepends=True))
 
     def name(self, file: Path) -> str:
-        """The path of a file as the tools take it."""
+        """Return the path of a file as the tools take it."""
         return file.relative_to(self.root).as_posix()
 
     def folders(self) -> Iterator[Path]:
-        """Directories in reading order: the library first, its tests, which are as large again, at the end."""
+        """Yield directories in reading order: the library first; its tests, which are as large again, at the end."""
         found = [self.root, *(one for one in sorted(self.root.rglob("*")) if one.is_dir())]
         kept = [one for one in found if not _SKIPPED & set(one.relative_to(self.root).parts)]
         yield from sorted(kept, key=lambda one: bool({"test", "tests"} & set(one.relative_to(self.root).parts)))
 
     def files_in(self, folder: Path) -> list[Path]:
-        """The Python files directly in a directory that are worth reading, sorted."""
+        """Return the Python files directly in a directory that are worth reading, sorted."""
         return [one for one in sorted(folder.glob("*.py")) if self._is_readable(one)]
 
     def _is_readable(self, file: Path) -> bool:

@@ -5,7 +5,7 @@ I2. What is packed comes back equal, with lone surrogates, integers of any size 
 I3. Packed bytes depend on the record alone, not on a dictionary or another record.
 I4. A stored record names the dictionary it needs; an older dictionary goes only when nothing names it.
 
-It does not know the store (whoever makes a `Codec` says where dictionaries are) and keeps no checksum: the store does.
+It does not know the store (a `Codec` is given what fetches a dictionary) and keeps no checksum: the store does.
 """
 
 import hashlib

@@ -160,7 +160,7 @@ class Contexts:
         return session
 
     def _is_used(self, name: str) -> bool:
-        """Say whether a session holds anything; a fork that failed leaves but its name."""
+        """Say whether a session holds anything; a fork that failed leaves only its name."""
         number = self._log.session(name, create=False)
         if number is None:
             return False

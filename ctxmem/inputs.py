@@ -183,7 +183,7 @@ def _index(value: object) -> int | None:
 
 
 def flag(value: object, name: str) -> bool:
-    """Return a plain bool, or raise `BadInput`: "no" and 0.5 are as true as True, and nobody means that."""
+    """Return a plain bool, or raise `BadInput`: to Python "no" and 0.5 are true, which no caller means."""
     if not isinstance(value, bool | np.bool_):
         raise BadInput(f"{name}={shown(value)} must be True or False")
     return bool(value)

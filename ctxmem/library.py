@@ -27,7 +27,7 @@ class Library:
     def segment(self, segment_id: int, record: Record | None = None) -> Segment:
         """Return one segment; from the hot tier in microseconds, else one read and one decompression.
 
-        `record`: as it was queued, where the caller has it; its facets are copied: the index may read its own later.
+        `record`: as it was queued, where the caller has it. Its facets are copied, since the index may read them later.
 
         Raises:
             SegmentNotFound: no such id.

@@ -257,7 +257,7 @@ class Memory:
     async def aflush(self) -> None:
         """Put on disk as `flush` does; calls that run at once on one event loop share one fsync."""
         self._check_open()
-        import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; who calls this has it loaded
+        import asyncio  # noqa: PLC0415 - 30 ms of `import ctxmem`; a caller of this has it loaded
 
         await asyncio.wrap_future(self._log.commit_soon())
 

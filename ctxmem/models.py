@@ -16,7 +16,7 @@ from typing import Any
 from ctxmem import inputs
 from ctxmem.errors import BadInput
 
-UNKNOWN_WINDOW = 128_000  # tokens; what a model that nobody described gets
+UNKNOWN_WINDOW = 128_000  # tokens; of a model that no table describes
 UNKNOWN_OUTPUT = 16_384
 UNKNOWN_PRIOR = 1.20
 
@@ -205,7 +205,7 @@ def _model(name: str, row: Mapping[str, Any], *, known: bool) -> Model:
 
 
 def _prior(bare: str, family: str) -> float:
-    """Give the multiplier over o200k that holds until usage is observed; sources in docs/decisions."""
+    """Return the multiplier over o200k that holds until usage is observed; sources in docs/decisions."""
     if family == "openai":
         return 1.02 if _CL100K.match(bare) else 1.0  # cl100k against o200k, measured: 0.99-1.00
     if "claude" in bare:

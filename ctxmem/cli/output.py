@@ -94,7 +94,7 @@ def pairs(title: str, values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def progress(what: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
-    """Give a function that takes how much is done; it draws a bar on a terminal and does nothing in a pipe."""
+    """Return a function that takes how much is done; it draws a bar on a terminal and does nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda _done: None
         return

@@ -73,7 +73,7 @@ def _check(s: Session, drafts: list[Draft], each_given: list[Given]) -> None:
 
 
 def is_system(s: Session, draft: Draft) -> bool:
-    """Say whether the session has this very system prompt."""
+    """Say whether the session has exactly this system prompt."""
     system_id = s.now.state.system_id
     return system_id >= 0 and s.log.get(system_id).message == draft.message
 
@@ -151,7 +151,7 @@ def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, mad
 
 
 def _is_same(stored: Record, record: Record) -> bool:
-    """Say whether two results say the same, whatever the shape of their messages; what was forgotten says anything."""
+    """Say whether two results say the same, whatever the shape of their messages; a forgotten one equals any."""
     if stored.facts.is_forgotten:
         return True
     if stored.text != record.text or stored.facts.is_error != record.facts.is_error:
@@ -160,7 +160,7 @@ def _is_same(stored: Record, record: Record) -> bool:
 
 
 def _note_sources(record: Record, call: Call) -> None:
-    """Note what a result of the model's memory tools repeats: it is no source of its own."""
+    """Record which segments a result of the model's memory tools repeats: it is no source of its own."""
     if call.name in NAMES:
         record.kind = "recall"
         sources = tuple(sources_of(call.name, call.arguments, record.text))

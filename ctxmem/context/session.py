@@ -5,11 +5,11 @@ I2. While a turn is being committed there are two standings, before and after. W
     usage, a pin) is applied to both, so neither outcome of the commit loses it.
 I3. Locks are taken in this order: the turn lock, the session's own lock, the locks of the log (`log/writer`). The turn
     lock is held while a turn is taken; the session's own lock while the standing is read or changed. No lock is held
-    while a coroutine awaits: its commit is noted instead, and whoever takes the turn lock next waits for that commit.
+    while a coroutine awaits: its commit is noted instead, and the next turn waits for it, inside the turn lock.
     `Contexts`, which knows all sessions, calls none of them while it holds its lock.
 I4. Whether the session is closed is tested inside the locks, and it is closed inside both: nothing that began before
     is under way when the lease is given back, and nothing begins after. It is also tested before them: in a forked
-    child nobody frees a lock that another thread held.
+    child a lock that another thread held is never freed.
 I5. The state is a function of the stored epoch and the segments after it. So it is read again where an interrupt came
     between the log's append and the state's.
 """
@@ -120,7 +120,7 @@ class Session:
                 self.abandon()
 
     def abandon(self) -> None:
-        """Give the lease back without a commit; by itself for a session that nobody has seen yet."""
+        """Give the lease back without a commit; called alone only for a session that no caller has seen yet."""
         self._is_closed = True
         self._lease.release()
 
@@ -139,7 +139,7 @@ class Session:
         return self._view
 
     def reads(self) -> Reads:
-        """Give a view what it may ask of the log."""
+        """Return what a view may ask of the log."""
         log = self.log
         return Reads(log.get_many, log.is_forgotten, lambda record: recall_text(log, record))
 
@@ -150,7 +150,7 @@ class Session:
             self._next = change(self._next)
 
     def begin(self, after: Standing, write: Write) -> None:
-        """Note where the session will stand when the turn that is laid out has been committed, and what to commit."""
+        """Keep where the session will stand once the turn that is laid out is committed, and what to commit."""
         self._next, self._write = after, write
 
     def commit_turn(self) -> None:
@@ -166,7 +166,7 @@ class Session:
             self._settle(is_committed=is_committed)
 
     def commit_turn_soon(self) -> "Future[None]":
-        """Have the turn that was begun committed; whoever waits for the future calls `land` then. As `commit_turn`."""
+        """Commit the turn as `commit_turn`, on the log's thread; the caller awaits the future, then calls `land`."""
         wanted = self._write
 
         def write(batch: Batch) -> None:
@@ -181,7 +181,7 @@ class Session:
         return self._commit
 
     def land(self, commit: "Future[None]") -> None:
-        """End the turn of a coroutine, once its commit is through; takes both locks, unless somebody else did it."""
+        """End the turn of a coroutine once its commit is through, unless another did; takes both locks."""
         if self._commit is commit:
             with self._turn_lock:
                 self._land()

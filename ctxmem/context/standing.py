@@ -83,7 +83,7 @@ class Standing:
         return replace(found, state=self.state.copy()).cold()
 
     def cold(self) -> "Standing":
-        """Note that the provider's cache has nothing of this prompt. Ends the epoch of the state, which must be new."""
+        """Return this with the provider's cache cold. Ends the epoch of the state, which must be new."""
         self.state.end_epoch()
         return replace(self, row=replace(self.row, is_cold=True, target=target_key(self.target)))
 

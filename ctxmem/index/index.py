@@ -318,7 +318,7 @@ class Index:
             }
 
     def close(self) -> None:
-        """Drop what is in memory; what was begun is left for whoever opens the store next."""
+        """Drop what is in memory; a job that was begun is left to the process that maintains next."""
         with self._lock:
             self._tails.clear()
             self._runs = []

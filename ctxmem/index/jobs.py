@@ -58,7 +58,7 @@ class Jobs:
         self._known = known
         self._job: Iterator[None] | None = None
         self._block = 0  # the block that the job is of
-        self._held: int | None = None  # the block whose maintenance is in hand
+        self._held: int | None = None  # the block whose maintenance is held
         self._waiting: dict[int, tuple[int, int]] = {}  # by block: whom its tail waits for, from which id on
 
     def steps(self) -> Iterator[None]:
@@ -251,7 +251,7 @@ class _Seen:
         return ids if len(ids) >= least or is_last else []
 
     def _is_finished(self, block: int, stop: int) -> bool:
-        """Say whether nothing comes into a block any more, of which there is everything up to `stop`."""
+        """Say whether a block of which everything below `stop` is known will hold nothing more."""
         return stop == (block + 1) * self._size or self.settlement.is_finished(block)
 
 

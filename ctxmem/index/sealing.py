@@ -112,7 +112,7 @@ class Bulk:
         self._draft: Draft | None = None
         self._packed: list[tuple[int, bytes]] = []
         self._n_bytes = 0
-        self._held: int | None = None  # the block whose maintenance is in hand
+        self._held: int | None = None  # the block whose maintenance is held
 
     def add(self, segment_id: int, forward: Forward, packed: bytes) -> bool:
         """Take one segment: its forward record and its body as `codec.pack_record` makes it; disk once in 4 MB.
@@ -122,7 +122,7 @@ class Bulk:
         if self._builder is None:
             block = segment_id // self._block_segments
             self._held = block  # before it is: an interrupt must not leave it held
-            if not self._store.hold_maintenance(block):  # or whoever maintains the block would sweep it
+            if not self._store.hold_maintenance(block):  # else the process that maintains the block would sweep it
                 self._held = None
                 raise StoreBusy(f"{self._store.name}: block {block} is under maintenance; try again")
             stop = (block + 1) * self._block_segments

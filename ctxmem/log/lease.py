@@ -30,7 +30,7 @@ class Leases:
         self._writer = writer
 
     def take(self, session: int) -> Lease:
-        """Take the lease of a session; in a store that is open for reading there is none to take, whoever writes.
+        """Take the lease of a session; nothing is taken in a store that is open for reading.
 
         Raises:
             ContextBusy: another live process holds it.

@@ -63,7 +63,7 @@ class Log:
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
         self._is_closed = False  # refuses use
-        self._is_down = False  # has let go of everything
+        self._is_down = False  # thread, maintenance, slot and store are given back
         self._let_go = partial(ending.let_go, self._upkeep, self.index, self._writer, store)
         self._dropped = ending.watch(self, store, self._committer, self._let_go)
         self._at_exit = ending.flush_at_exit(self)

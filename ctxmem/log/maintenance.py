@@ -51,7 +51,7 @@ class Upkeep:
                     self._skip -= 1
                 elif self._advance(time.perf_counter() + seconds):
                     self._appended = 0
-            except Exception as exc:  # noqa: BLE001 - I2: kept for whoever asks
+            except Exception as exc:  # noqa: BLE001 - I2: kept for `finish` and `stats`
                 self.failure = exc
                 self._skip = _SKIP_AFTER_FAILURE
 

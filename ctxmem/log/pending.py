@@ -2,7 +2,7 @@
 
 I1. Ids rise along the queue. A record leaves it when it is on disk.
 I2. A record is queued by one operation on one dictionary, so an exception raised anywhere (a signal handler's among
-    them) leaves it queued whole or not at all. Whoever needs to know what waits asks here and keeps no copy.
+    them) leaves it queued whole or not at all. Other modules ask here what waits, and keep no copy.
 I3. A key is found exactly while its record is queued.
 
 Thread-safety: `push`, `settle` and `by_key` are called under `Writer._lock`; the others read once and need no lock.

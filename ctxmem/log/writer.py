@@ -148,11 +148,9 @@ class Writer:
             return slot
 
     def give_way(self) -> None:
-        """Give back the chunk in hand where others are far beyond it: their segments cannot be sealed before.
+        """Give back the chunk held here where others are far beyond it: their segments cannot be sealed before.
 
-        Whoever appends next takes a new chunk. One commit, or two; none where no other writer waits for it.
-
-        Whoever appends next takes a new one. One commit, or two; nothing where nobody is waiting.
+        The next append takes a new chunk. One commit, or two; none where no other writer waits for it.
         """
         slot = self.slot
         if slot is None:

@@ -81,7 +81,7 @@ def narrowed(facets: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 
 def _only(arguments: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Give the one str among arguments of those names; None where there is none, or several that differ."""
+    """Return the one str among arguments of those names; None where there is none, or several that differ."""
     found = {arguments[name] for name in names if isinstance(arguments.get(name), str) and arguments[name].strip()}
     return next(iter(found)) if len(found) == 1 else None
 
@@ -100,7 +100,7 @@ def _operation(name: str, arguments: Mapping[str, Any]) -> str | None:
 
 
 def _lines(arguments: Mapping[str, Any]) -> list[int] | None:
-    """Give [first, last], [] for the whole file, or None where the arguments do not say for sure."""
+    """Return [first, last], [] for the whole file, or None where the arguments do not say for sure."""
     for key in ("view_range", "line_range", "lines", "range"):
         if arguments.get(key) is not None:
             return _pair(arguments[key])

@@ -34,7 +34,7 @@ def result_facets(call: Call, given: Facets, facets_of_call: FacetsOfCall | None
             found.update(inputs.facets({name: value}))
         except BadInput:
             if facets_of_call is not None:
-                raise  # the caller's own function should hear of it; a model's odd argument should not stop the agent
+                raise  # a fault of the caller's own function; a model's odd argument should not stop the agent
     return {**found, **given}
 
 

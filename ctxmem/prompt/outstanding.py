@@ -49,7 +49,7 @@ class Outstanding:
         return next((result for result in answered if result is not None), None)
 
     def answer(self, group: int, index: int, segment_id: int) -> None:
-        """Note that a result has come; another result in its place leaves the call answered."""
+        """Mark a call as answered by a result; another result in its place leaves it answered."""
         if (group, index) not in self._results:
             self._close(group)
         self._results[group, index] = segment_id
@@ -93,7 +93,7 @@ class Outstanding:
         return twin
 
     def pack(self) -> list[tuple[int, tuple[tuple[str, int], ...]]]:
-        """Give the state as plain values that share nothing that changes: call ids and results (or -1) by group."""
+        """Return the state as plain values that share nothing that changes: call ids and results (or -1) by group."""
         results = self._results
         return [
             (group, tuple((call_id, results.get((group, index), -1)) for index, call_id in enumerate(call_ids)))

@@ -136,7 +136,7 @@ class State:
         return shown
 
     def remove(self, groups: Sequence[int]) -> None:
-        """Note that the working set no longer shows these groups."""
+        """Remove groups that the working set no longer shows."""
         self.calls.drop(groups)
         gone = set(groups)
         self.quoted = {i: q for i, q in self.quoted.items() if i not in gone}
@@ -181,7 +181,7 @@ class State:
         return twin
 
     def pack(self) -> dict[str, Any]:
-        """Give the state as plain values and bytes, for one record."""
+        """Return the state as plain values and bytes, for one record."""
         return {
             "v": VERSION,
             "working": self.working.pack(),

@@ -51,7 +51,7 @@ class Anthropic(Shape):
     list_headers = frozenset({_BETA})
 
     def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
-        """Know replies by their stop reason or usage, other messages by a field or a block."""
+        """Recognise replies by their stop reason or usage, other messages by a field or a block."""
         if message.get("type") == "message" and ("stop_reason" in message or isinstance(message.get("usage"), dict)):
             return Fit.WHOLE
         if role not in {"user", "assistant"}:
@@ -75,7 +75,7 @@ class Anthropic(Shape):
         return content_of(message)
 
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-        """Give the blocks of a message as they came.
+        """Return the blocks of a message as they came.
 
         Left out are empty texts, the caller's breakpoints, thinking at the end (and all, unless `variant.reasoning`),
         and calls whose input is not an object, which become text.
@@ -186,7 +186,7 @@ class Anthropic(Shape):
         return {"name": name, "description": text, "input_schema": parameters}
 
     def owns_tool(self, schema: Json) -> bool:
-        """Know a schema by its `input_schema`."""
+        """Recognise a schema by its `input_schema`."""
         return schema.get("type") != "function" and "input_schema" in schema
 
 

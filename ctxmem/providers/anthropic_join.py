@@ -98,7 +98,7 @@ class _Joiner:
         self._blocks += [dict(block) for unit in waiting for block in unit.spare]
 
     def place(self) -> tuple[int, int] | None:
-        """Give the place of the last block so far, as (message index, block index)."""
+        """Return the place of the last block so far, as (message index, block index)."""
         return (len(self.messages) - 1, len(self.messages[-1]["content"]) - 1) if self.messages else None
 
     def wire(self, breakpoints: tuple[tuple[int, int], ...]) -> Wire:

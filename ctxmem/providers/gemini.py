@@ -46,7 +46,7 @@ class Gemini(Shape):
     framing_tokens = framing.PRIMING_TOKENS + framing.FILLERS_TOKENS
 
     def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
-        """Know replies by their candidates, contents by their parts."""
+        """Recognise replies by their candidates, contents by their parts."""
         del role, types
         return Fit.WHOLE if "candidates" in message or "parts" in message else Fit.NONE
 
@@ -74,7 +74,7 @@ class Gemini(Shape):
         return _content(message)
 
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-        """Give the parts of a message as they came, less empty texts and, unless wanted, thoughts."""
+        """Return the parts of a message as they came, less empty texts and, unless wanted, thoughts."""
         del kind
         parts = [_camel(part) for part in message.get("parts") or ()]
         kept = [part for part in parts if part.get("text") != "" and (variant.reasoning or not part.get("thought"))]
@@ -174,7 +174,7 @@ class Gemini(Shape):
         return {"name": name, "description": text, "parameters": parameters}
 
     def owns_tool(self, schema: Json) -> bool:
-        """Know a schema by having a name and parameters, and no type, or by its list of declarations."""
+        """Recognise a schema by having a name and parameters, and no type, or by its list of declarations."""
         if schema.get("type") == "function" or "input_schema" in schema:
             return False
         is_plain = "type" not in schema and "name" in schema and "parameters" in schema
@@ -259,7 +259,7 @@ def _content(message: Json) -> list[Part]:
 
 
 def _response_text(response: Any) -> str:
-    """Give the text of a function's response: of the customary `output`, `result` or `error`, else its JSON."""
+    """Return the text of a function's response: of the customary `output`, `result` or `error`, else its JSON."""
     if isinstance(response, Mapping) and len(response) == 1:
         key, value = next(iter(response.items()))
         if key in {"output", "result", "error"}:

@@ -37,7 +37,7 @@ class OpenAI(Shape):
     output_only = _OUTPUT_ONLY
 
     def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
-        """Know replies by their choices, results and system messages by their role, others by a field or a part."""
+        """Recognise replies by choices, results and system messages by role, others by a field or a part."""
         if "choices" in message:
             return Fit.WHOLE
         if role in {"user", "assistant"}:
@@ -55,7 +55,7 @@ class OpenAI(Shape):
         return _content(message)
 
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-        """Give a message as it came.
+        """Return a message as it came.
 
         Left out are null and output-only fields, calls that do not parse (they become text), and, unless
         `variant.reasoning`, reasoning. The legacy function shapes become tool calls.
@@ -131,7 +131,7 @@ class OpenAI(Shape):
         return {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
 
     def owns_tool(self, schema: Json) -> bool:
-        """Know a schema by the function nested in it."""
+        """Recognise a schema by the function nested in it."""
         return schema.get("type") == "function" and isinstance(schema.get("function"), Mapping)
 
 

@@ -60,7 +60,7 @@ def _raw_call(entry: Any, path: str) -> RawCall:
 
 
 def sent_call(raw: RawCall, call_id: str | None) -> Json:
-    """Give a call as it came, under another id where one is given, less what cannot be sent back."""
+    """Return a call as it came, under another id where one is given, less what cannot be sent back."""
     entry = {key: value for key, value in raw.raw.items() if value is not None and key != "index"}
     entry["id"] = call_id or raw.raw["id"]
     kind = entry.setdefault("type", "function")

@@ -73,7 +73,7 @@ def dump(value: Any) -> Any:
 
 
 def number(value: Any, *path: str) -> int | None:
-    """Give the count that stands under a path of names, such as a usage's; None where there is none.
+    """Return the count that stands under a path of names, such as a usage's; None where there is none.
 
     >>> number({"details": {"cached": 3}}, "details", "cached"), number({"cached": True}, "cached")
     (3, None)
@@ -120,7 +120,7 @@ def scrub(value: Any) -> Any:
 
 
 def sendable(value: Json) -> Json:
-    """Give the value itself, or a scrubbed copy where it holds a lone surrogate."""
+    """Return the value itself, or a scrubbed copy where it holds a lone surrogate."""
     try:
         dumps(value).encode()
     except UnicodeEncodeError:

@@ -38,7 +38,7 @@ class Responses(Shape):
     tool_example = '{"type": "function", "name": ..., "parameters": ...}'
 
     def fit(self, message: Json, role: str, types: AbstractSet[str]) -> Fit:
-        """Know a Response by its output, items by their type, messages by the types of their parts."""
+        """Recognise a Response by its output, items by their type, messages by the types of their parts."""
         del role
         kind = message.get("type")
         if kind == "message":  # with a stop reason or a usage it is a reply of the Messages API
@@ -95,7 +95,7 @@ class Responses(Shape):
         return _content(message)
 
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-        """Give items as they came; reasoning, and the ids that bind to it, only in a whole Response."""
+        """Return items as they came; reasoning, and the ids that bind to it, only in a whole Response."""
         if kind == "tool":
             return ({**_clean(message), "call_id": variant.call_id or message["call_id"]},)
         keeps_ids = variant.reasoning and "output" in message
@@ -172,7 +172,7 @@ class Responses(Shape):
         return {"type": "function", "name": name, "description": text, "parameters": parameters}
 
     def owns_tool(self, schema: Json) -> bool:
-        """Know a schema by its fields standing flat."""
+        """Recognise a schema by its fields standing flat."""
         return schema.get("type") == "function" and not isinstance(schema.get("function"), Mapping)
 
 
@@ -237,7 +237,7 @@ def _content(message: Json) -> list[Part]:
 
 
 def _value(item: Json) -> Any:
-    """Give the content of a message or a result; a screenshot alone as a list of one."""
+    """Return the content of a message or a result; a screenshot alone as a list of one."""
     value = item.get("output") if item.get("type") in _RESULTS else item.get("content")
     return [value] if isinstance(value, dict) else value
 

@@ -95,7 +95,7 @@ class Shape(Protocol):
 
     @abstractmethod
     def own(self, kind: str, message: Json, variant: Variant) -> tuple[Json, ...]:
-        """Give a message of this shape as it came, with call ids mapped, less what cannot be sent back."""
+        """Return a message of this shape as it came, with call ids mapped, less what cannot be sent back."""
 
     @abstractmethod
     def write(self, said: Said) -> tuple[Json, ...]:

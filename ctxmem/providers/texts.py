@@ -39,7 +39,7 @@ def kind_of(value: Any) -> str:
 
 
 def searched(parts: Iterable[Part], lines: Iterable[str] = ()) -> str:
-    """Give the text of a message as it is searched: its content, then a line for each call (`call_line`)."""
+    """Return the text of a message as it is searched: its content, then a line for each call (`call_line`)."""
     return "\n".join([text for text in (join_text(parts), *lines) if text])
 
 

@@ -18,7 +18,7 @@ def count_tools(schemas: Sequence[Json]) -> int:
 
 
 def _function(schema: Json) -> Json | None:
-    """Give the function of a tool: nested (chat), flat (Responses), or None for a tool of the provider's own."""
+    """Return the function of a tool: nested (chat), flat (Responses), or None for a tool of the provider's own."""
     nested = schema.get("function")
     if isinstance(nested, dict):
         return nested

@@ -129,7 +129,7 @@ class Renderer:
         return self._written(Said(kind, content, calls, result_id, named, is_error), tokens)
 
     def _parts(self, record: Record, text: str | None, images: str | None) -> list[Part]:
-        """Give the content of a record as neutral parts, replaced or with its images labelled where asked."""
+        """Return the content of a record as neutral parts, replaced or with its images labelled where asked."""
         if text is not None or record.message is None:
             return [Text(record.text if text is None else text)]
         parts = _content(record)
@@ -168,7 +168,7 @@ class Renderer:
 
 
 def _kind(record: Record) -> str:
-    """Give the wire role of a record: a kind of our own (note, recall) goes by its call or role, else is a user's."""
+    """Return the wire role of a record: a kind of our own (note, recall) goes by its call or role, else is a user's."""
     if record.kind in KINDS.values():
         return record.kind
     if record.call_id is not None:

@@ -2,7 +2,7 @@
 
 Invariants:
 I1. Entries come in the order of their keys, table by table; the run's checksum is over all of them in that order.
-Does not know: the store, who seals when, forgotten segments but as flags.
+Does not know: the store, when runs are sealed; of forgotten segments only the flag that `add` is given.
 """
 
 import zlib

@@ -4,7 +4,7 @@ Invariants:
 I1. A run covers ids `[first, first + span)` of one block; runs of a store do not overlap.
 I2. A run is written under a serial that was never used, in ascending key order table by table, and never changed.
 I3. A run exists when its record stands in the `runs` table; entries of another serial are rubbish.
-Does not know: who seals when, tails, forgotten segments (whoever asks applies them).
+Does not know: when runs are sealed, tails, forgotten segments (a `Scope` leaves those out).
 """
 
 import struct

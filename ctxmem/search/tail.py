@@ -3,7 +3,7 @@
 Invariants:
 I1. What a tail answers equals what a run of the same segments would.
 I2. A tail is a cache: everything in it is pending in this process or stands in the `forward` table.
-Thread-safety: none; whoever calls holds `Index._lock`.
+Thread-safety: none; the caller holds `Index._lock`.
 Does not know: the store, which of its segments are on disk, forgotten ones. Owns sortedcontainers.
 """
 

@@ -208,7 +208,7 @@ class Store(Protocol):
     def drop(self) -> None:
         """Announce that nobody refers to the store any more and that it closes soon.
 
-        Whoever opens the same store in this process waits for that.
+        `open` of the same store in this process waits for that.
         """
 
     def close(self) -> None:

@@ -114,7 +114,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 class Environment:
-    """One open LMDB environment with its tables. Transactions are begun here and ended by whoever began them."""
+    """One open LMDB environment with its tables. The caller of `begin` ends the transaction with `end`."""
 
     def __init__(
         self, path: Path, tables: Sequence[str], *, readonly: bool, durability: Durability, map_bytes: int
@@ -130,7 +130,7 @@ class Environment:
         self.tables: dict[str, Any] = {}
         self.map_bytes = map_bytes or _LARGEST_MAP
         self.growths = 0  # how often the map was resized
-        self.slot: int | None = None  # the writer slot of whoever writes here
+        self.slot: int | None = None  # the writer slot that the store holds
         self.before = 0  # transactions of the files that rewrites replaced: numbers rise across them
         self._env: Any = None
         self._is_mapped = False
@@ -196,7 +196,7 @@ class Environment:
                 raise translate(exc, self.path) from exc
 
     def _not_permitted(self) -> StoreReadonly:
-        """Say what a user needs who may not write: a reader notes in the reader table what writers must keep for it."""
+        """Return the error for a user without write permission: readers need it too, on the reader table."""
         if self._flags["readonly"]:
             table = self.path / _READER_TABLE
             return StoreReadonly(

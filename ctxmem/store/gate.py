@@ -1,7 +1,7 @@
 """The gate that every transaction of this process passes, so that the map may be resized when none is open.
 
 I1. `alone` holds only while no transaction of this environment is open in this process.
-I2. A thread inside a transaction may open another while somebody waits to be alone: it would wait for itself otherwise.
+I2. A thread inside a transaction may open another while a thread waits to be alone: it would wait for itself otherwise.
 I3. The visitors inside are one set, changed by one operation each time, and leaving twice does no harm: so code that a
     signal handler's exception interrupted leaves once more to be sure. A visitor that is garbage has left: the set
     holds weak references. (A `__del__` would swallow an interrupt that comes while it runs.)
@@ -16,7 +16,7 @@ from ctxmem.errors import StoreBusy
 
 
 class Visitor:
-    """Whoever opens a transaction; it is inside until it leaves, or is dropped."""
+    """What opens a transaction: it is inside until it leaves, or is garbage."""
 
     thread = 0
 
@@ -31,7 +31,7 @@ class Gate:
         self._has_waiter = False
 
     def enter(self, visitor: "Visitor") -> None:
-        """Let this thread open a transaction; wait while somebody is, or wants to be, alone."""
+        """Let this thread open a transaction; wait while another thread is, or waits to be, alone."""
         visitor.thread = threading.get_ident()
         with self._lock:
             while self._has_waiter and not self._is_mine():
@@ -71,7 +71,7 @@ class Gate:
             if is_ours:
                 with self._lock:
                     self._condition.notify_all()
-                    self._has_waiter = False  # last: whoever was notified looks once the lock is free
+                    self._has_waiter = False  # last: a notified thread looks once the lock is free
 
     def _is_mine(self) -> bool:
         """Say whether this thread is inside a transaction (I2)."""

@@ -1,7 +1,7 @@
 """One open store on this machine: a directory with one LMDB environment, used by any thread of the process.
 
 I1. A directory that is not ours is not changed; a suspect file is not mapped (preflight).
-I2. Whoever has the store open holds the byte OPEN; `rewrite` runs only when nobody else does.
+I2. Every open store holds the byte OPEN; `rewrite` runs only where no other does.
 I3. After a fork the child's copy answers with StoreForked and never touches LMDB, whose locks are the parent's.
 
 It does not know what the tables hold.
@@ -272,7 +272,7 @@ class LocalStore:
             self._locks.close()
 
     def _lock_file(self) -> locks.LockFile | None:
-        """Open the lock file; None where there is none and the store is only read: nobody could write, or rewrite."""
+        """Open the lock file; None where there is none and the store is only read: then nobody writes it either."""
         try:
             return locks.LockFile(self.path / preflight.LOCK, writable=not self.readonly)
         except OSError:
@@ -370,7 +370,7 @@ class LocalStore:
     def leave_to_parent(self) -> None:
         """Mark this copy as the parent's, and close our descriptors of the lock file: the parent keeps its own (I3).
 
-        So what the parent holds is free when the parent has ended, whoever of its children lives on.
+        So what the parent holds is free when the parent has ended, even while children live on.
         """
         if self._trouble is None:
             self._trouble = StoreForked

@@ -24,8 +24,8 @@ from pathlib import Path
 OPEN = 0  # shared by every open store, exclusive for compact
 CREATE = 1  # exclusive while the store is made
 WRITE = 2  # exclusive for one write transaction
-MAINTENANCE = 3  # exclusive for whoever maintains all blocks, shared for whoever maintains one
-NEXT = 16  # exclusive for the one who takes WRITE next
+MAINTENANCE = 3  # exclusive to maintain all blocks, shared to maintain one of them
+NEXT = 16  # exclusive for the waiter that takes WRITE next
 FIRST_SLOT = 1 << 32  # and up: one for each writer slot
 FIRST_BLOCK = 1 << 33  # and up: one for each block under maintenance, whose holder has MAINTENANCE shared
 
@@ -48,7 +48,7 @@ class LockFile:
         self._fd = os.open(path, self._flags, 0o600)
 
     def take(self, byte: int, *, shared: bool = False) -> bool:
-        """Take a byte, or turn a shared hold into an exclusive one and back; False when somebody else is in the way."""
+        """Take a byte, or turn a shared hold into an exclusive one and back; False where another has it."""
         kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
         try:
             if _HAS_OFD:

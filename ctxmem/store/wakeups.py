@@ -66,7 +66,7 @@ class Wakeups:
         self._futex(counter, _WAIT, seen, ctypes.byref(limit))
 
     def wake(self, counter: int) -> None:
-        """Raise a counter and wake the one who has slept on it longest."""
+        """Raise a counter and wake the waiter that has slept on it longest."""
         if self._map is not None and self._base is not None:
             _COUNTER.pack_into(self._map, counter, (self.seen(counter) + 1) & 0xFFFFFFFF)
             self._futex(counter, _WAKE, 1, None)

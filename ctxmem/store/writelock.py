@@ -63,7 +63,7 @@ class WriteLock:
                 if self._locks.is_held_elsewhere(NEXT):
                     self._wakeups.wake(FOR_WRITE)
                 self._free.notify()
-                self._owner = None  # last: whoever was notified looks once `_lock` is free
+                self._owner = None  # last: a notified thread looks once `_lock` is free
 
     def close(self) -> None:
         """Unmap the counters by which others are woken; nobody may take the lock afterwards."""

@@ -6,7 +6,7 @@ I2. A claim record says how far the slot's owner has come: epoch, chunks of ids,
     slot raises the epoch and goes on in the unfinished chunk.
 I3. Every commit of a writer reads its claim in its own transaction and is refused when the epoch is not its own.
 I4. Ids within a slot always increase. An id that a commit covered is never issued again, since `next` is committed with
-    it; one that no commit covered may be issued again, by the next owner or by whoever takes it when it is free.
+    it; one that no commit covered may be issued again, by the slot's next owner or, once it is free, by any other.
 I5. What a claim holds from `next` on is open: it may still come. Everything else of a block is settled for ever, once
     `settle` has dropped what is free of it. Only what is settled is sealed.
 """
@@ -211,7 +211,7 @@ class Slot:
             self.extended(spare)
 
     def let_go(self) -> None:
-        """Give no more ids of the chunks in hand; `give_back` tells the store. Every id given must be committed."""
+        """Give no more ids of the chunks held; `give_back` tells the store. Every id given must be committed."""
         self._chunks.clear()
 
     def give_back(self, batch: Batch) -> None:
@@ -226,12 +226,12 @@ class Slot:
         """Go on to the next chunk when the first is used up."""
         while self._chunks and self._next_id >= self._chunks[0][1]:
             left = self._chunks[1:]
-            # Both at once: a chunk with the next id of another, after an interrupt, would give ids of nobody's.
+            # One assignment: a chunk beside the next id of another, after an interrupt, would give ids not held here.
             self._chunks, self._next_id = left, left[0][0] if left else self._next_id
 
 
 def _claim(batch: Batch, store: Store, number: int, size: int) -> Slot:
-    """Raise the epoch of a slot whose lock is in hand, or make its claim (I2)."""
+    """Raise the epoch of a slot that the store holds, or make its claim (I2)."""
     size = settle_block_segments(batch, size)
     before = read(batch, number)
     claim = before or Claim(0, (), 0, 0, "")

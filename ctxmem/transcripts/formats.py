@@ -23,7 +23,7 @@ _CONVERSATIONS: dict[str, Callable[[Path], Iterator[Conversation]]] = {"openai":
 
 
 def _unheard(_what: str) -> None:
-    """Ignore what is passed over: nobody asked to hear of it."""
+    """Ignore what is left out: the `passed_over` of callers that give none."""
 
 
 def detect(path: Path) -> str:
@@ -97,7 +97,7 @@ def conversations(path: Path, form: str | None = None) -> Iterator[Conversation]
 def items(
     path: Path, form: str | None = None, passed_over: Callable[[str], None] = _unheard
 ) -> Iterator[dict[str, Any]]:
-    """Read the items of a file or tree, each the fields of `Memory.add`; `passed_over` hears what is left out, and why.
+    """Read the items of a file or tree, each the fields of `Memory.add`; `passed_over` is told what is left out.
 
     Raises:
         BadInput: its format holds conversations, or is unknown; or as `detect`.

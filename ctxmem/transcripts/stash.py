@@ -25,7 +25,7 @@ _MOST_VALUES = 1_024
 
 
 def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """Give every segment of the stash as the fields of `Memory.add`, in the file's order.
+    """Yield every segment of the stash as the fields of `Memory.add`, in the file's order.
 
     Raises:
         BadInput: the file is not such a stash, or ends early; what came before was already given.

@@ -31,7 +31,7 @@ SKIPPED_DIRECTORIES = frozenset(
 
 
 def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """Give every chunk of a file, or of every text file below a directory, as the fields of `Memory.add`."""
+    """Yield every chunk of a file, or of every text file below a directory, as the fields of `Memory.add`."""
     if not path.is_dir():
         yield from chunks(path, path.name)
         return
@@ -42,7 +42,7 @@ def read(path: Path, passed_over: Callable[[str], None]) -> Iterator[dict[str, A
 def walk(root: Path, passed_over: Callable[[str], None]) -> Iterator[Path]:
     """Yield every text file below `root`, sorted, without hidden and machine-made directories.
 
-    `passed_over` hears of text that cannot be read as such; links, pipes, empty and binary files are left out unsaid.
+    `passed_over` is told of text that cannot be read as such, and not of links, pipes, empty and binary files.
     """
     for folder, folders, files in os.walk(root, onerror=lambda exc: passed_over(f"{exc.filename} ({exc.strerror})")):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_DIRECTORIES and not name.startswith("."))

@@ -11,14 +11,14 @@
     |- WindowOverflow (ValueError)      what must stay is larger than the budget
     |- ContextBusy (RuntimeError)       another live process holds the session
     |- StoreError (RuntimeError)        the store as a whole
-    |  |- StoreBusy                     no writer slot, or another process needs it alone
+    |  |- StoreBusy                     open here already, or others hold what is needed
     |  |- StoreClosed                   used after close
     |  |- StoreForked                   used in a child process that did not open it
     |  |- StoreGone                     its files were removed while it was open
     |  |- StoreFull                     the disk or the address space is full
     |  |- StoreReadonly                 a write to a store opened for reading
     |  |- NotAStore                     the path holds something else
-    |  |- FormatMismatch                written by a newer ctxmem
+    |  |- FormatMismatch                written in a format that this ctxmem does not read
     |  |- StoreDamaged                  bytes on disk are not what was written
     |  `- WriterFenced                  another process took over this writer's slot
     `- CorruptSegment (ValueError)      one record fails its checksum

@@ -32,7 +32,7 @@ def open(path: str | os.PathLike[str], *, readonly: bool = False, options: Optio
     Raises:
         BadInput: the path or the options are of another type.
         NotAStore: the path is a file, or a directory of something else.
-        FormatMismatch: a newer ctxmem wrote it. StoreDamaged: the file is not whole.
+        FormatMismatch: a ctxmem of another format wrote it. StoreDamaged: the file is not whole.
         StoreBusy: this process has it open already. StoreReadonly: the file system refuses writes.
 
     >>> import ctxmem, tempfile

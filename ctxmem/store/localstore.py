@@ -65,7 +65,7 @@ class LocalStore:
 
         Raises:
             NotAStore: the path is a file, holds something else, or is missing and was to be read.
-            FormatMismatch: a newer ctxmem wrote it.
+            FormatMismatch: a ctxmem of another format wrote it.
             StoreDamaged: the file is truncated or its first pages are not what was written; it was not mapped.
             StoreBusy: open in this process already, or another process is rewriting it.
             StoreReadonly: a read-only file system, and `readonly` not asked for.

@@ -35,7 +35,7 @@ class Contexts:
         self._options = options
         self._lock = threading.Lock()
         self._open: dict[str, _Opened] = {}  # may hold what was closed: see `sessions`
-        self._naming: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # held: being opened
+        self._naming: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # held while it is opened
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Contexts:
                 self._is_closed = True
                 naming = list(self._naming.values())
             for each in naming:
-                with each:  # what is being opened comes first; nothing is begun any more
+                with each:  # waits for what is being opened; no opening begins any more
                     pass
             for found in list(self._open.values()):
                 with suppress(StoreClosed):  # the log was closed without its contexts: nothing is left to do
@@ -149,7 +149,7 @@ class Contexts:
     def _session(self, name: str, target: Any, policy: Policy, reads: Any) -> Session:
         """Take the lease of a session and read where it stands."""
         number = self._log.session(name)
-        assert number is not None  # create=True
+        assert number is not None  # `create` is True
         lease = self._log.lease(number)
         try:
             session = Session(self._log, self._options, number, lease, Standing.new(name, target, policy, reads))

@@ -95,7 +95,7 @@ def short(value: object, name: str, limit_bytes: int = MAX_KEY_BYTES) -> str:
         raise BadInput(f"{name} has {size} bytes; at most {limit_bytes} are allowed")
     if "\0" in value:
         raise BadInput(f"{name} holds a NUL character: {shown(value)}")
-    return str.__str__(value)  # of a subclass, such as an Enum, the plain text
+    return str.__str__(value)  # the plain text of a subclass such as an Enum
 
 
 def text(value: object, name: str = "text") -> str:
@@ -137,7 +137,7 @@ def facets(given: Mapping[str, Any]) -> Facets:
             raise BadInput(f"{name!r} is a keyword of ctxmem and cannot name a facet")
         if isinstance(value, set | frozenset):
             values = [_facet(name, v) for v in value]
-            out[name] = sorted(values, key=lambda v: (isinstance(v, str), v))  # one stored order for a set
+            out[name] = sorted(values, key=lambda v: (isinstance(v, str), v))  # a set is stored in one order
         elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
             if len(value) > 1024:
                 raise BadInput(f"facet {name!r} has {len(value)} values; at most 1,024 are allowed")
@@ -178,7 +178,7 @@ def _index(value: object) -> int | None:
         return None
     try:
         return int(value.__index__())
-    except TypeError:  # an array has one, and refuses
+    except TypeError:  # an array has `__index__`, and it raises
         return None
 
 

@@ -19,7 +19,7 @@ from ctxmem.search.analysis import Workers
 from ctxmem.search.forward import Words, speakers_of
 from ctxmem.segment import Record
 
-MANY = 32_768  # half a block: from this size on, a block for the load alone justifies the ids it leaves unused
+MANY = 32_768  # half a block: a load of this size may take blocks of its own, and leave ids unused
 MANY_BYTES = 64 << 20
 _BATCH = 256  # records that a worker gets at once
 _AHEAD = 2  # batches that wait for a worker, or for this thread
@@ -137,7 +137,7 @@ def _append_each(log: Log, items: Iterable[_Item], ids: list[int], progress: Pro
         ids.append(log.append(item.record, key=item.key)[0])
         waiting_bytes += len(item.record.text)
         if len(ids) % _PROGRESS == 0 or waiting_bytes > _COMMIT_BYTES:
-            log.flush()  # seals too: a tail of 20,000 would hold up the turn in which it is sealed for 0.3 s
+            log.flush()  # seals too: a tail of 20,000 would hold up a later turn for 0.3 s
             waiting_bytes = 0
             if progress is not None:
                 progress(len(ids))

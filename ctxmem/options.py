@@ -19,7 +19,7 @@ _LARGEST_BLOCK = 65_536  # ids; fixed by the format
 _OPTION_RANGES = {
     "hot_bytes": (0, _LARGEST_BYTES),
     "tail_segments": (1, _LARGEST_BLOCK),
-    "merge_factor": (2, _LARGEST_BLOCK),  # of one run alone nothing is merged, so 1 would never end
+    "merge_factor": (2, _LARGEST_BLOCK),  # with 1, merging a run into itself would never end
     "block_segments": (1, _LARGEST_BLOCK),
     "load_workers": (0, 256),
     "map_bytes": (0, _LARGEST_BYTES),

@@ -8,7 +8,7 @@ Facet: TypeAlias = str | int
 Facets: TypeAlias = dict[str, Facet | list[Facet]]
 
 MAX_ID = 2**48 - 1  # of a segment: a block of 32 bits and an offset of 16, and exact in JSON, whose numbers are doubles
-FORGOTTEN_TEXT = "[forgotten]"  # what stands for a text that was forgotten; `Facts.is_forgotten` says that it was
+FORGOTTEN_TEXT = "[forgotten]"  # in place of a text that was forgotten; `Facts.is_forgotten` is then set
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def _run(arguments: list[str]) -> int:
     except CtxMemError as exc:
         return _say(str(exc), 1)
     except BrokenPipeError:
-        return 0  # the reader has gone (`ctxmem search x | head`), which is no error
+        return 0  # the reader of the pipe has ended (`ctxmem search x | head`), which is no error
     except OSError as exc:
         return _say(f"{exc.filename or ''}: {exc.strerror or exc}".lstrip(": "), 1)
     return 0

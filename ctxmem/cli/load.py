@@ -128,7 +128,7 @@ class _Load:
                 self._progress(self.count + self.known + len(ids))
                 if number % _FLUSH_EVERY == _FLUSH_EVERY - 1:
                     self._memory.flush()
-            # The first prompt, now: `show` has something to show, and the session resumes from it. There is none where
+            # Assemble once: `show` has something to show, and the session resumes from it. There is none where
             # nothing is to be sent yet, or where the messages do not fit.
             with contextlib.suppress(WindowOverflow, BadInput):
                 context.assemble()

@@ -179,7 +179,7 @@ def _known(s: Session, record: Record, key: str) -> int | None:
         stored = s.log.get(error.segment_id)
         if record.call_id is None or stored.call_id != record.call_id or not _is_same(stored, record):
             raise
-        return error.segment_id  # the same answer, in another provider's shape or of a tool of ours
+        return error.segment_id  # the same answer, in another provider's shape or by a tool of ours
 
 
 def _queue(s: Session, record: Record, key: str | None) -> Appended:

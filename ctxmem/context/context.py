@@ -105,7 +105,7 @@ class Context:
             made = appending.append(s, drafts, beside)
             usage = drafts[-1].usage
             if usage is not None and s.now.row.turn:
-                with suppress(BadInput):  # the reply is appended: what it says of its tokens may be useless
+                with suppress(BadInput):  # the reply is appended already: an absurd usage is ignored
                     calibrating.observe(s, Usage.of(usage), None, None)
             return self._library.segment(*made)
 

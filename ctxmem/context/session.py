@@ -312,7 +312,7 @@ class Session:
 
     def append(self, record: Record, key: str | None = None) -> tuple[int, bool]:
         """Append to the log and to the prompt: the segment's id, and whether it is new. Raises as `Log.append`."""
-        was_torn, self._is_torn = self._is_torn, True  # what is torn stays so while a turn is being committed
+        was_torn, self._is_torn = self._is_torn, True  # kept: it is mended only when no turn is being committed
         try:
             segment_id, is_new = self.log.append(record, key=key)
         except CtxMemError:

@@ -62,7 +62,7 @@ def restore(s: Session, segment_id: int) -> int:
     if segment_id in shown:
         return segment_id
     group = record.group_id(segment_id)
-    if record.facts.quotes:  # a recall: what it showed
+    if record.facts.quotes:  # a recall: restore what it quotes
         quotes = [quote for quote in record.facts.quotes if quote.segment_id not in shown]
         if not quotes:
             return segment_id
@@ -106,7 +106,7 @@ def dispatch(s: Session, name: str, arguments: Any) -> str | None:
     """
     if not isinstance(name, str) or name not in memorytools.NAMES:
         return None
-    if isinstance(arguments, str):  # as an SDK holds them that does not parse what the model wrote
+    if isinstance(arguments, str):  # some SDKs keep the JSON text that the model wrote
         with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
     if not isinstance(arguments, Mapping):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from ctxmem.options import Options
 from ctxmem.search.runs import Run
 
-FORGOTTEN_SHARE = 0.05  # a run is rewritten without its forgotten segments when they are more of it than this
-FORGOTTEN_LEAST = 64  # and more than these
+FORGOTTEN_SHARE = 0.05  # a run is rewritten without its forgotten segments when they are a larger share of it
+FORGOTTEN_LEAST = 64  # and more than this many
 
 
 def next_merge(runs: Sequence[Run], options: Options, is_whole: Callable[[], bool]) -> list[Run]:

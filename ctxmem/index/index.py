@@ -68,7 +68,7 @@ class Index:
         self._options = options
         self._codec = codec
         self._lock = threading.RLock()
-        self._queued_up_to = -1  # of the queue, what is not above this is in a tail
+        self._queued_up_to = -1  # queued records up to this id are in a tail
         self._tails: dict[int, Tail] = {}  # by block
         self._runs: list[Run] = []
         self._forgotten: npt.NDArray[np.int64] = np.zeros(0, np.int64)

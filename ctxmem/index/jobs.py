@@ -59,7 +59,7 @@ class Jobs:
         self._job: Iterator[None] | None = None
         self._block = 0  # the block that the job is of
         self._held: int | None = None  # the block whose maintenance is held
-        self._waiting: dict[int, tuple[int, int]] = {}  # by block: whom its tail waits for, from which id on
+        self._waiting: dict[int, tuple[int, int]] = {}  # by block: slot and first id its tail waits for
 
     def steps(self) -> Iterator[None]:
         """Seal, merge and purge what is due, each step about 1 ms; may be left at any point and called again (I2).
@@ -94,7 +94,7 @@ class Jobs:
         return self._job is not None
 
     def _step(self) -> Iterator[None]:
-        assert self._job is not None  # steps() has seen to it
+        assert self._job is not None  # `steps` calls this with a job only
         try:
             next(self._job)
         except (StopIteration, manifest.TakenOver):
@@ -223,7 +223,7 @@ class _Seen:
         tail = self._known.tails.get(block)
         if tail is not None and tail.n and not is_waiting:
             ids = self._settled(block, tail)
-            if ids:  # settled from the tail's first id on: what is free before the first segment would be lost
+            if ids:  # from the tail's first id on: free ids before its first segment would be lost
                 return self._seal(block, tail.first, ids[-1] + 1)
         runs = self._runs.get(block, [])
         found = due.next_merge(runs, self._options, lambda: not tail and self._is_finished(block, runs[-1].stop))

@@ -25,7 +25,7 @@ SWEPT = 512  # entries deleted in one transaction
 
 _SERIAL = b"index.serial"  # On disk: never rename. The next serial, u32.
 _BLOCK = b"index.block/"  # On disk: never rename. With the block's number, u32: what is unfinished in it.
-_RECORD = struct.Struct("<BIQQ?")  # version; of the draft (serial 0: none): serial, first id, stop, is a seal; rubbish
+_RECORD = struct.Struct("<BIQQ?")  # version; draft (serial 0: none): serial, first, stop, is a seal; rubbish follows
 _VERSION = 2  # On disk: never renumber.
 
 
@@ -167,7 +167,7 @@ def sweep(store: Store, block: int) -> Iterator[None]:
     if found.draft is not None:
         serial = found.draft.serial.to_bytes(4, "big")
         ranges += [(table, serial, _after(serial)) for table in TABLES]
-        if found.draft.is_seal:  # nobody can have read them; those of a merge are live
+        if found.draft.is_seal:  # frames of an unpublished seal are unread; those under a merge are live
             ranges.append(("frames", frames.key(found.draft.first), frames.key(found.draft.stop)))
     yield from _delete(store, ranges)
     store.write(partial(_swept, block=block, found=found))

@@ -124,7 +124,7 @@ class _Stream:
     """One run's own entries, or its pages, read in order of terms, a little at a time."""
 
     def __init__(self, store: Store, table: str, run: Run, shift: int, is_page: bool) -> None:  # noqa: FBT001
-        self.terms: list[bytes] = []  # read, and not taken yet
+        self.terms: list[bytes] = []  # terms read and not taken yet
         self.is_done = False
         self._counts: Array = np.zeros(0, np.int64)
         self._keys: Uint64s = np.zeros(0, np.uint64)

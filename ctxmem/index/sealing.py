@@ -121,7 +121,7 @@ class Bulk:
         """
         if self._builder is None:
             block = segment_id // self._block_segments
-            self._held = block  # before it is: an interrupt must not leave it held
+            self._held = block  # noted before it is taken: an interrupt must not leave it held
             if not self._store.hold_maintenance(block):  # else the process that maintains the block would sweep it
                 self._held = None
                 raise StoreBusy(f"{self._store.name}: block {block} is under maintenance; try again")

@@ -28,7 +28,7 @@ def check(store: Store, coder: Codec, hot: Hot) -> list[Problem]:
             for table in TABLES
             for key in snapshot.unsound(table)
         ]
-        if unsound:  # reading on would stop at the first of them
+        if unsound:  # the checks below would raise at the first of them
             return found + unsound
         found += list(_order(snapshot))
         found += [Problem(f"session {number}", what, _RESTORE) for number, what in turns.check(snapshot)]

@@ -30,9 +30,9 @@ class Load:
         self._size = size  # ids of a block
         self._known = known
         self._next_id = 0
-        self._stop = 0  # one past the block that is being filled; equal to the next id: none is
+        self._stop = 0  # one past the block that is being filled; equal to the next id where there is none
         self._keys: dict[bytes, tuple[int, bytes]] = {}  # of what is not flushed yet: stored name -> id, digest
-        self._is_torn = False  # whether a change of the block was begun and not ended (I3)
+        self._is_torn = False  # a change of the block was begun and not ended (I3)
         self.last_id = -1
 
     def add(self, record: Record, key: str | None = None, words: Words | None = None) -> int:
@@ -77,7 +77,7 @@ class Load:
             self._bulk.give_up()
 
     def flush(self) -> None:
-        """Publish what was added, on disk when this returns; nothing of it where I3 says so."""
+        """Publish what was added; on disk when this returns. A block that was cut short is given up instead (I3)."""
         keys, self._keys = self._keys, {}
         if self._is_torn:
             self._bulk.give_up()

@@ -36,7 +36,7 @@ class Committer:
         self._commit_some = commit_some
         self._first_id = first_id
         self._idle = idle
-        self._lock = threading.Lock()  # entered itself: an interrupt inside a condition's __enter__ would keep it
+        self._lock = threading.Lock()  # entered directly: an interrupt in a condition's __enter__ would keep it locked
         self._condition = threading.Condition(self._lock)
         self._waiters: list[tuple[Write | None, Future[None]]] = []
         self._thread: threading.Thread | None = None
@@ -59,7 +59,7 @@ class Committer:
         try:
             self._take(write, future)
         except BaseException:
-            if not future.cancel():  # I3: it is under way, and must not end when its caller has gone on
+            if not future.cancel():  # I3: it is under way, and must end before its caller goes on
                 wait([future])
             raise
         return future

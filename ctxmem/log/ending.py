@@ -55,11 +55,11 @@ def watch(log: Any, store: Store, committer: Committer, close: Callable[[], None
     Neither `committer` nor `close` may refer to the log: it would then never be garbage.
     """
     found = weakref.finalize(log, _drop, store, committer, close)
-    found.atexit = False  # there the log commits what waits, and the process gives the rest back
+    found.atexit = False  # at the interpreter's end `flush_at_exit` commits, and the process's end frees the rest
     return found
 
 
-# Those whose threads may still be at work: a thread keeps its committer.
+# Committers whose threads may still run; a running thread keeps its committer alive.
 _leaving: "weakref.WeakSet[Committer]" = weakref.WeakSet()
 
 

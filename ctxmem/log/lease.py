@@ -19,7 +19,7 @@ class Lease:
         """Give the lease back; on disk when this returns. A second call does nothing."""
         if self.is_held:
             self._release(self.session)
-            self.is_held = False  # after it: where the commit failed, or was interrupted, calling again is the remedy
+            self.is_held = False  # last: where the commit failed, or was interrupted, calling again is the remedy
 
 
 class Leases:

@@ -62,7 +62,7 @@ class Log:
         self._committer = Committer(self._writer.commit, self._writer.commit_some, self._writer.first_id, idle)
         self._closing = threading.Lock()
         self._sessions = Sessions(store, self._commit_now)
-        self._is_closed = False  # refuses use
+        self._is_closed = False  # every call raises StoreClosed
         self._is_down = False  # thread, maintenance, slot and store are given back
         self._let_go = partial(ending.let_go, self._upkeep, self.index, self._writer, store)
         self._dropped = ending.watch(self, store, self._committer, self._let_go)
@@ -183,7 +183,7 @@ class Log:
         self._refuse_readonly()
 
         def fill_blocks() -> None:
-            self._writer.reserve_ids()  # a writer has a slot, and a store with one has its block size
+            self._writer.reserve_ids()  # takes a slot, and with the first slot the store's block size is fixed
             load = Load(self._store, self.index, self.options.block_segments, self._writer.known)
             try:
                 fill(load)

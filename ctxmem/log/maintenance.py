@@ -19,12 +19,12 @@ from ctxmem.tables.dictionaries import current_dictionary, put_dictionary
 
 STEP_S = 0.001
 ABANDON_S = 2.0
-BEHIND = 4096  # appends since maintenance was last done; from here on one in 128 steps it, for 8 ms or more
+BEHIND = 4096  # appends since maintenance was last done; beyond them every 128th append steps it, for 8 ms or more
 _BEHIND_EVERY = 128
-_BEHIND_STEP_S = 0.008  # need: about 50 us an appended segment
+_BEHIND_STEP_S = 0.008  # a segment needs about 50 us of maintenance
 _SKIP_AFTER_FAILURE = 64
 _SAMPLES = 512
-_SAMPLE_BYTES = 128 << 10  # fewer teach nothing
+_SAMPLE_BYTES = 128 << 10  # a dictionary of fewer gains nothing
 
 
 class Upkeep:

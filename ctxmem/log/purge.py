@@ -48,10 +48,10 @@ def _redact(batch: Batch, coder: Codec, ids: list[int]) -> None:
         stored = batch.get("log", frames.key(segment_id))
         if stored is not None:
             batch.put("log", frames.key(segment_id), coder.store(_redacted(coder.load(stored))))
-        # In both while it is being sealed.
+        # While it is being sealed it is in the log and in a frame.
         frame = frames.find(batch, segment_id)
         if frame is None:
-            continue  # flagged, and lost: check says so
+            continue  # flagged, but in no frame: `check` reports it
         records = frames.unpack(*frame, coder)
         hit = wanted & records.keys()
         done |= hit

@@ -59,7 +59,7 @@ class Writer:
         self._size = size  # ids of a block
         self._lock = threading.Lock()  # the queue and the slot's next id
         self.committing = threading.RLock()
-        self._is_unsure = False  # whether the last transaction was committed: it was interrupted
+        self._is_unsure = False  # the last transaction was interrupted: it may have been committed
         self.slot: Slot | None = None
 
     @property
@@ -162,7 +162,7 @@ class Writer:
             self.commit([])
             with self._lock:
                 if len(self._queue):
-                    return  # appended since: another time
+                    return  # appended since: the chunk is in use
                 slot.let_go()
             self._store.write(slot.give_back)
 
@@ -196,7 +196,7 @@ def _apply(
 ) -> Chunk | None:
     """Put queued records and run the callers' writes; return the chunk of ids that was taken on the way, if any."""
     spare = None
-    if is_unsure and slot is not None:  # put again, a record that was sealed meanwhile would stand in two places
+    if is_unsure and slot is not None:  # a record put again after it was sealed would stand in two places
         items = [item for item in items if not slot.is_covered(batch, item.segment_id)]
     if items and slot is not None:
         spare = slot.advance(batch, [item.segment_id for item in items])

@@ -18,7 +18,7 @@ from ctxmem.providers.plain import Json, dumps
 from ctxmem.segment import Call
 from ctxmem.tokens import count
 
-# The kind of a segment by the role of its message, in the chat API's words; our own notes have theirs in them too.
+# The kind of a segment, by the role of its message; a note of our own is written with one of these roles too.
 KINDS = {
     "system": "system",
     "developer": "system",

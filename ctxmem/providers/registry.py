@@ -1,11 +1,11 @@
-"""The table of wire shapes. A provider more is a module of its own, and a row here."""
+"""The table of wire shapes. A new provider is a module of its own, and a row here."""
 
 from ctxmem.errors import BadInput, BadMessage
 from ctxmem.providers import anthropic, gemini, openai, responses
 from ctxmem.providers.plain import Json
 from ctxmem.providers.shape import Fit, Shape
 
-# Where a message fits two as surely, the earlier row has it.
+# Where a message fits two shapes equally well, the earlier row takes it.
 _ROWS: tuple[Shape, ...] = (openai.SHAPE, gemini.SHAPE, responses.SHAPE, anthropic.SHAPE)
 SHAPES: dict[str, Shape] = {shape.name: shape for shape in _ROWS}
 DEFAULT = _ROWS[0].name  # for a message of which nothing else is known

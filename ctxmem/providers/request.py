@@ -22,7 +22,7 @@ def kwargs(request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
     if "tools" in over and plain(list(over["tools"] or ()), "tools") != plain(list(request.tools), "tools"):
         raise ToolsChanged("tools: not those that were counted; pass them to Memory.context or Context.switch instead")
     base = registry.named(request.provider).kwargs(request, over)
-    # Of every provider, since a gateway takes another's headers too.
+    # Of every provider, since a gateway also accepts the headers of others.
     lists = frozenset(name for shape in registry.SHAPES.values() for name in shape.list_headers)
     return merge(base, over, lists)
 
@@ -35,7 +35,7 @@ def merge(base: dict[str, Any], over: Mapping[str, Any], lists: AbstractSet[str]
     """
     merged = dict(base)
     for given, value in over.items():
-        key = given.lower() if given.lower() in lists else given  # header names know no case
+        key = given.lower() if given.lower() in lists else given  # header names are case-insensitive
         mine = base.get(key)
         if isinstance(mine, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(dict(mine), value, lists)

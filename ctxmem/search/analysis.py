@@ -100,7 +100,7 @@ class Workers:
         for child in self._children:
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
-                    with suppress(OSError):  # what a dead one had not read
+                    with suppress(OSError):  # a dead worker's pipe may hold what it did not read
                         pipe.close()
             child.wait()
 

@@ -37,7 +37,7 @@ Uint64s: TypeAlias = npt.NDArray[np.uint64]
 Array: TypeAlias = npt.NDArray[Any]
 Entry: TypeAlias = tuple[bytes, bytes]
 
-_SPAN_MOST = 65_536  # no run is longer
+_SPAN_MOST = 65_536  # ids of the longest run
 _SPREAD_LEAST = 500
 _FEW = 64  # offsets that are looked up one by one
 _NOTHING: Uint16s = np.zeros(0, np.uint16)

@@ -1,4 +1,4 @@
-"""What a search asks for: the words of a query, sorted into what should, must and must not be there.
+"""Parse a query: sort its words into what should, must and must not be there.
 
     word        ranks; a segment needs at least one of them where nothing is required
     +word       must be there          -word       must not be there

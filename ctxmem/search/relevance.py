@@ -41,9 +41,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-MAX_TF = 255  # a larger count says no more
+MAX_TF = 255  # a larger count scores no higher
 POOL = 200  # segments taken over from plain BM25, at least
-REACH = 2  # segments before and after one that speak for it
+REACH = 2  # segments before and after one that add to its score
 
 Int64s: TypeAlias = "npt.NDArray[np.int64]"
 Array: TypeAlias = "npt.NDArray[Any]"

@@ -272,5 +272,5 @@ class RunView:
         return self._cache.sessions(self)
 
     def stored_sessions(self) -> BySession:
-        """Return the same as it stands on disk: valid inside the snapshot only."""
+        """Return the segments grouped by session as stored, uncopied: valid inside the snapshot only."""
         return BySession.decode(self._column(SESSIONS), self.span)

@@ -101,7 +101,7 @@ class Spread:
         bounds = np.empty(len(bases) + 1, np.int64)
         bounds[:-1], bounds[-1] = spots.searchsorted(bases), len(spots)
         self.spots = spots
-        self.offsets = spots.astype(np.uint16)  # from their parts' first ids: the lower 16 bits
+        self.offsets = spots.astype(np.uint16)  # from their parts' first ids: the spots' lower 16 bits
         edges = bounds.tolist()
         self.stretches = [
             (scope, start, stop) for scope, start, stop in zip(scopes, edges, edges[1:], strict=False) if start < stop

@@ -40,7 +40,7 @@ Transaction: TypeAlias = Any  # lmdb has no type hints
 
 MAX_READERS = 512
 _READER_TABLE = "lock.mdb"
-_READER_TABLE_BYTES = 192 + 64 * (MAX_READERS - 1)  # what LMDB makes of it
+_READER_TABLE_BYTES = 192 + 64 * (MAX_READERS - 1)  # the size that LMDB gives it
 _LARGEST_MAP = 1 << 40
 _SMALLEST_MAP = 1 << 26
 _TERABYTE_STEP = 2  # a refused reservation is tried again at half the size
@@ -356,7 +356,7 @@ class Environment:
         self._is_inherited = True
         self.gate = Gate()  # another thread of the parent may have held its lock
         os.close(self._file)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._env))  # never closed, not even by the interpreter's end
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._env))  # never dropped: the child must never close it
 
     def close(self) -> None:
         """Unmap the file; a second call does nothing. The caller has seen to it that no transaction is open."""

@@ -25,7 +25,7 @@ class Gate:
     """Knows the open transactions of one environment. Safe from any thread; 0.3 us for a pass."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # entered itself: an interrupt inside a condition's __enter__ would keep it
+        self._lock = threading.Lock()  # entered directly: an interrupt in a condition's __enter__ would keep it locked
         self._condition = threading.Condition(self._lock)
         self._inside: set[weakref.ref[Visitor]] = set()
         self._has_waiter = False

@@ -123,7 +123,7 @@ class LocalStore:
                 if grown == self._environment.growths:
                     self._environment.grow()
             finally:
-                batch.end(commit=False)  # an interrupt on the way into the first one may have skipped it
+                batch.end(commit=False)  # again: an interrupt may have skipped the inner one
 
     def ensure_usable(self) -> None:
         """Raise `StoreClosed`, or `StoreForked` in a child process, where it cannot be used; 0.1 us."""
@@ -298,7 +298,7 @@ class LocalStore:
             if marker is not None and marker.is_ready:
                 return self._map()
             preflight.write_marker(self.path, is_ready=False)
-            (self.path / preflight.DATA).unlink(missing_ok=True)  # of a creation that was cut short: never committed to
+            (self.path / preflight.DATA).unlink(missing_ok=True)  # of a creation that was cut short: holds no commit
             environment = self._map()
             preflight.write_marker(self.path, is_ready=True)
             return environment
@@ -347,7 +347,7 @@ class LocalStore:
         self._usable()
         if self._writing is None:
             raise StoreReadonly(f"{self.path} was opened for reading; open it without readonly=True")
-        if not self._environment.has_room():  # ahead of our turn: growing waits for this process's snapshots
+        if not self._environment.has_room():  # before we take our turn: growing waits for this process's snapshots
             self._make_room()
         self._writing.take(number)
         self._usable()

@@ -105,7 +105,7 @@ class LockFile:
             os.close(descriptor)
 
     def __del__(self) -> None:
-        self.close()  # of a store that was dropped, or whose opening was interrupted: its locks would last
+        self.close()  # else the locks of a store that was dropped, or half opened, would last
 
     def _descriptor(self, byte: int) -> int:
         """Return a descriptor of the byte's own file: flock knows only whole files."""

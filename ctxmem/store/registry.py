@@ -41,7 +41,7 @@ class Registry:
     """The open stores of this process by device and inode of their directories. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a destructor that runs meanwhile may open another store
+        self._lock = threading.RLock()  # reentrant: a destructor that runs meanwhile may open another store
         self._opened: weakref.WeakValueDictionary[tuple[int, int], Opened] = weakref.WeakValueDictionary()
 
     def open(self, where: Path, make: Callable[[], S]) -> S:
@@ -54,7 +54,7 @@ class Registry:
             facts = where.stat()
             identity = (facts.st_dev, facts.st_ino)
             if self._is_open(identity):
-                gc.collect()  # it may be garbage: a cell of a notebook that is run again
+                gc.collect()  # the store may be garbage, as where a notebook cell is run again
                 until = time.monotonic() + _LEAVING_S
                 while self._is_open(identity, and_leaving=True) and time.monotonic() < until:
                     time.sleep(0.002)

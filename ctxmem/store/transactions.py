@@ -219,7 +219,7 @@ class LocalSnapshot(Visitor):
                 self._environment.end(self, transaction, commit=commit)
         finally:
             if self._is_open:
-                self._environment.gate.leave(self)  # again, for where an interrupt was first
+                self._environment.gate.leave(self)  # again: an interrupt may have skipped it in `Environment.end`
                 self._closed(id(self))
                 self._is_open = False
 

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 # On disk: never renumber. Places of the counters, u32 each, in the first page of the lock file.
-FOR_NEXT = 0  # raised when NEXT was given back
-FOR_WRITE = 4  # raised when WRITE was given back
+FOR_NEXT = 0  # raised when NEXT is given back
+FOR_WRITE = 4  # raised when WRITE is given back
 
 SLICE_S = 0.005
 _POLL_S = 0.0002  # the sleep where there is no futex

@@ -29,10 +29,10 @@ class WriteLock:
         self._locks = lock_file
         self._wakeups = Wakeups(lock_file.path)
         self._path = path
-        self._lock = threading.Lock()  # entered itself: an interrupt inside a condition's __enter__ would keep it
+        self._lock = threading.Lock()  # entered directly: an interrupt in a condition's __enter__ would keep it locked
         self._free = threading.Condition(self._lock)
         self._owner: tuple[int, int] | None = (
-            None  # number of the batch that writes, or waits for others to; its thread
+            None  # number and thread of the batch that writes, or waits for other processes
         )
         self._is_next = False  # NEXT is held here, or is being waited for
 

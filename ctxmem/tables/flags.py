@@ -1,6 +1,6 @@
 """What a segment is flagged as, apart from its record: forgotten, pinned. One entry for 65,536 consecutive ids.
 
-I1. A flag is set or cleared in the transaction that says so; `Flags` is a cache of what is committed.
+I1. A flag and its entry in the change log are written in one transaction; `Flags` caches what is committed.
 I2. An entry is a list of offsets up to 4,096 of them, else a bitmap: never above 8 KB.
 """
 

@@ -16,8 +16,8 @@ from ctxmem.codec import Codec
 from ctxmem.errors import CorruptSegment, FormatMismatch
 from ctxmem.store import Snapshot
 
-FRAME_BYTES = 16 << 10  # 12.2 MB where single records with a dictionary took 20.4
-_FRAME_MOST_BYTES = 64 << 10  # to be unpacked for one record
+FRAME_BYTES = 16 << 10  # at least, before compression: 12.2 MB where single records with a dictionary took 20.4
+_FRAME_MOST_BYTES = 64 << 10  # one record is read by unpacking its whole frame
 _FULL_BYTES = 8_192 - 20  # two pages less LMDB's header and the checksum: at 16 KB a frame, rounding took a third more
 
 # On disk: never renumber.

@@ -1,7 +1,7 @@
 """Leases: which writer may run a session's context. One record a session, valid as long as its owner's slot is.
 
-I1. A lease names slot and epoch. It is alive while that slot is held and the slot's claim has that epoch; the store
-    says so.
+I1. A lease names slot and epoch. It is alive while the store says that the slot is held, and the slot's claim has that
+    epoch.
 I2. A dead owner's lease is taken over in the same transaction that finds it dead.
 """
 

@@ -34,7 +34,7 @@ _COUNTER = Struct(">Q")
 CHUNK = 256  # ids that a writer takes at least, while writers are few
 _CHUNK_LEAST = 16
 _CHUNK_MOST = 4_096
-_OPEN_SHARE = 4  # a quarter of a block is open at once, or in the way of sealing, at most
+_OPEN_SHARE = 4  # at most a quarter of a block is open at once, or waits for an open id before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Slot:
     def take_id(self) -> int | None:
         """Return the next id; None when the chunks are used up and `extend` must come first."""
         if self._next_id <= self._above:
-            self.rise_above(self._above)  # `extended` was interrupted
+            self.rise_above(self._above)  # `extended` was interrupted before it did this
         self._skip_full()
         if not self._chunks:
             return None

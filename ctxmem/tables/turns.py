@@ -38,7 +38,7 @@ class Ancestor(NamedTuple):
 
     session: int
     newest: int  # id of the newest segment that is shared
-    collections: int  # made by then
+    collections: int  # how many the other session had made by then
 
 
 class Observed(NamedTuple):
@@ -86,7 +86,7 @@ class TurnRow:
     exact: bool
     counted_tokens: int
     stable_prefix_tokens: int
-    n_stable: int  # entries of the layout that the last prompt began with too
+    n_stable: int  # entries of the layout that the prompt before it had too, from the start
     at: float
     collection: int = -1
     extra: list[Any] = field(default_factory=list)

@@ -39,7 +39,8 @@ class Options:
         facets_of_call: `(name, arguments) -> facets` for a tool result, e.g. `{"file": path, "lines": [1, 200]}`;
             None: the built-in reading of common argument names. Facets given by the caller win.
         models: overrides and additions to the model table, by model name.
-        clock: seconds since the epoch; passed in by tests.
+        clock: seconds since the epoch; passed in by tests. A context calls both functions without a lock: they may
+            use it, and may be called from several threads at once.
 
     Parameters that affect performance:
         hot_bytes: bound of the hot tier.

@@ -1,11 +1,13 @@
 """Append to a session: bind a result to its call, name call ids that need another name, set the system prompt.
 
 I1. Everything that can be refused is refused before the log is touched: a message is appended whole, or not at all.
+I2. The caller's clock and `facets_of_call` are called without a lock, once for each message and each result: they may
+    use the context, or wait for a thread that does.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from ctxmem.context.session import Session
 from ctxmem.errors import KeyConflict
@@ -15,7 +17,13 @@ from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.providers import Draft, images_of
 from ctxmem.segment import MAX_ID, Call, Facets, Facts, Quote, Record
 
-_FIRST_UNUSED = MAX_ID + 1  # above every id of the log
+_FIRST_UNUSED = MAX_ID + 1  # and up: what stands for the drafts of a message that have no id yet
+_T = TypeVar("_T")
+_Place: TypeAlias = tuple[int, int]  # of a call: its group, its index there
+_Read: TypeAlias = Mapping[_Place, Facets]  # what the caller's own `facets_of_call` said
+_Unread: TypeAlias = tuple[_Place, Call, str]  # what it is to read: a call, and the text of its result
+# A draft's record and key, and what says the same already: a segment, or an earlier draft from `_FIRST_UNUSED` on.
+_Bound: TypeAlias = tuple[Record, str | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Given:
     at: float | None = None
     facets: Facets | None = None
     error: bool = False
+    is_system: bool = False  # it takes the place of the system prompt
 
 
 class Appended(NamedTuple):
@@ -37,54 +46,28 @@ class Appended(NamedTuple):
     record: Record | None = None
 
 
-def append(s: Session, drafts: list[Draft], given: Given) -> Appended:
-    """Append a message's drafts; return the last. The caller holds the session's own lock (`Session.locked`).
+Then: TypeAlias = Callable[[Session, Appended], _T]
+
+
+def append(session: Session, drafts: list[Draft], given: Given, then: Then[_T]) -> _T:
+    """Append the drafts of one message, and call `then` with the last, still under the session's own lock.
 
     Raises:
-        KeyConflict: the key, or the call, has other content. BadInput: facets that the caller's own function returned.
+        KeyConflict: the key, or the call, has other content. BadInput: what a function of the caller's returned.
     """
-    made = Appended(-1)
-    each_given = [given] * len(drafts)
-    if len(drafts) > 1:
-        if given.key is not None:
-            each_given = [*(replace(given, key=f"{given.key}/{index}") for index in range(len(drafts) - 1)), given]
-        _check(s, drafts, each_given)
-    for draft, each in zip(drafts, each_given, strict=True):
-        if draft.kind == "system" and (s.now.state.system_id < 0 or is_system(s, draft)):
-            made = system(s, draft, each)
-        else:
-            made = _append(s, draft, each)
-    return made
+    now = session.options.now() if given.at is None else given.at
+    read, done = dict[_Place, Facets](), list[_T]()
 
+    def act(s: Session) -> list[_Unread]:
+        bound, unread = _bind(s, drafts, given, now, read)
+        if not unread:
+            done.append(then(s, _append(s, bound)))
+        return unread
 
-def _check(s: Session, drafts: list[Draft], each_given: list[Given]) -> None:
-    """Raise what appending one of these drafts would raise; they answer calls one after another (I1)."""
-    calls, made = s.now.state.calls.copy(), dict[int, Record]()
-    for draft, given in zip(drafts, each_given, strict=True):
-        record = _record(s, draft, given)
-        if draft.call_id is not None:
-            group, index = calls.find(draft.call_id) or (-1, -1)
-            _answer(s, record, given.key, calls, made)
-            if group >= 0:
-                made[_FIRST_UNUSED + len(made)] = record
-                calls.answer(group, index, _FIRST_UNUSED + len(made) - 1)
-        if given.key is not None:
-            _known(s, record, given.key)
-
-
-def is_system(s: Session, draft: Draft) -> bool:
-    """Say whether the session has exactly this system prompt."""
-    system_id = s.now.state.system_id
-    return system_id >= 0 and s.log.get(system_id).message == draft.message
-
-
-def system(s: Session, draft: Draft, given: Given) -> Appended:
-    """Set the system prompt; equal content does nothing."""
-    if is_system(s, draft):
-        return Appended(s.now.state.system_id)
-    record = _record(s, draft, given)
-    record.facts = record.facts._replace(is_system=True)
-    return _queue(s, record, given.key)
+    while not done:  # again once all is read; once more where another thread answered a call meanwhile
+        for place, call, text in session.locked(act):
+            read[place] = intake.result_facets(call, given.facets or {}, session.options.facets_of_call, text)
+    return done[0]
 
 
 def recall(s: Session, quotes: Sequence[Quote], n_tokens: int, at: float, *, until: int = -1) -> tuple[int, Record]:
@@ -94,77 +77,99 @@ def recall(s: Session, quotes: Sequence[Quote], n_tokens: int, at: float, *, unt
     return s.append(record)[0], record
 
 
-def _record(s: Session, draft: Draft, given: Given) -> Record:
-    at = s.options.now() if given.at is None else given.at
-    record = intake.record_of(
-        draft,
-        session=s.number,
-        at=at,
-        turn=s.now.row.turn,
-        refs=given.refs,
-        pinned=given.pinned,
-        facets=dict(given.facets or {}),
-    )
-    if given.error:
-        record.facts = record.facts._replace(is_error=True)
-    return record
+def _bind(s: Session, drafts: list[Draft], given: Given, at: float, read: _Read) -> tuple[list[_Bound], list[_Unread]]:
+    """Bind the drafts of a message, which answer calls one after another, and list what is still to be read (I2).
 
-
-def _append(s: Session, draft: Draft, given: Given) -> Appended:
-    record = _record(s, draft, given)
-    if draft.call_id is not None:
-        known = _answer(s, record, given.key, s.now.state.calls, {})
-        if known is not None:
-            return Appended(known)
-    elif draft.calls:
-        renamed = intake.renamed_calls(draft.calls, s.now.state.calls.knows)
-        if renamed:
-            record.facts = record.facts._replace(renamed_calls=renamed)
-    return _queue(s, record, given.key)
-
-
-def _answer(s: Session, record: Record, key: str | None, calls: Outstanding, made: Mapping[int, Record]) -> int | None:
-    """Bind a result to the call it answers; the id of the same result where it is there already.
-
-    `made` holds records, by the ids under which `calls` knows them, that are not in the log.
+    Changes nothing, and raises what appending one of them would raise (I1).
     """
-    call_id = record.call_id or ""
-    slot = calls.find(call_id)
-    if slot is not None:
-        group, index = slot
-        call = s.call(group, index)
-        record.group, record.facts = group, record.facts._replace(call_index=index)
-        record.facets = intake.result_facets(call, record.facets, s.options.facets_of_call, record.text)
-        _note_sources(record, call)
-        return None
-    earlier = calls.result_of(call_id)
+    last, unread = len(drafts) - 1, list[_Unread]()
+    calls, bound = s.now.state.calls.copy() if last else s.now.state.calls, list[_Bound]()
+    for index, draft in enumerate(drafts):
+        key = given.key if given.key is None or index == last else f"{given.key}/{index}"
+        record, known, place = _record(s, draft, given, at), None, None
+        if draft.call_id is not None:
+            place = calls.find(draft.call_id)
+            if place is not None:
+                unread += _answer(s, record, place, read)
+            else:
+                known = _answered(s, record, key, calls, bound)
+        elif draft.kind == "system":
+            known = _system(s, record, replaces=given.is_system)
+        elif draft.calls:
+            renamed = intake.renamed_calls(draft.calls, calls.knows)
+            if renamed:
+                record.facts = record.facts._replace(renamed_calls=renamed)
+        if key is not None and known is None and not unread and (last or draft.call_id is not None):
+            known = _known(s, record, key)  # of a single message the log asks
+        if place is not None and known is None and index < last:
+            calls.answer(*place, _FIRST_UNUSED + index)
+        bound.append((record, key, known))
+    return bound, unread
+
+
+def _append(s: Session, bound: list[_Bound]) -> Appended:
+    """Append what is not known yet; return the last."""
+    made: list[Appended] = []
+    for record, key, known in bound:
+        if known is None:
+            segment_id, is_new = s.append(record, key)
+            made.append(Appended(segment_id, record if is_new else None))
+        else:
+            made.append(Appended(known) if known < _FIRST_UNUSED else made[known - _FIRST_UNUSED])
+    return made[-1]
+
+
+def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
+    facets, made = dict(given.facets or {}), draft._replace(is_error=draft.is_error or given.error)
+    turn, refs, pinned = s.now.row.turn, given.refs, given.pinned
+    return intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
+
+
+def _answer(s: Session, record: Record, place: _Place, read: _Read) -> list[_Unread]:
+    """Bind a result to the call it answers; return the call where the caller's own function has still to read it."""
+    call = s.call(*place)
+    record.group, record.facts = place[0], record.facts._replace(call_index=place[1])
+    if s.options.facets_of_call is None:
+        record.facets = intake.result_facets(call, record.facets, None, record.text)
+    elif place in read:
+        record.facets = dict(read[place])
+    else:
+        return [(place, call, record.text)]
+    if call.name in NAMES:  # a result of the model's memory tools repeats others: it is no source of its own
+        sources = tuple(sources_of(call.name, call.arguments, record.text))
+        record.kind, record.facts = "recall", record.facts._replace(is_unsearched=True, sources=sources)
+    return []
+
+
+def _answered(s: Session, record: Record, key: str | None, calls: Outstanding, bound: list[_Bound]) -> int | None:
+    """Return the same result where a call, that waits no more, has it already."""
+    earlier = calls.result_of(record.call_id or "")
     if earlier is None:
         return None
-    stored = made[earlier] if earlier in made else s.log.get(earlier)
+    stored = s.log.get(earlier) if earlier < _FIRST_UNUSED else bound[earlier - _FIRST_UNUSED][0]
     if stored.facts.is_forgotten or (key is None and _is_same(stored, record)):
         return earlier  # a replay must not bring back what was forgotten: its key is free, the call is answered
-    if key is None:
-        raise KeyConflict(
-            f"call {call_id!r} has another result already, segment {earlier}; a call has one result", earlier
-        )
+    if key is not None:
+        return None
+    segment_id, where = (earlier, f"segment {earlier}") if earlier < _FIRST_UNUSED else (-1, "in this message")
+    raise KeyConflict(f"call {record.call_id!r} has another result already, {where}; a call has one result", segment_id)
+
+
+def _system(s: Session, record: Record, *, replaces: bool) -> int | None:
+    """Make a record the system prompt where there is none, or where it replaces it; return the id of an equal one."""
+    system_id = s.now.state.system_id
+    if system_id >= 0 and s.log.get(system_id).message == record.message:
+        return system_id
+    if system_id < 0 or replaces:
+        record.facts = record.facts._replace(is_system=True)
     return None
 
 
 def _is_same(stored: Record, record: Record) -> bool:
-    """Say whether two results say the same, whatever the shape of their messages; a forgotten one equals any."""
-    if stored.facts.is_forgotten:
-        return True
+    """Say whether two results say the same, whatever the shape of their messages."""
     if stored.text != record.text or stored.facts.is_error != record.facts.is_error:
         return False
     return stored.message == record.message or images_of(stored) == images_of(record)
-
-
-def _note_sources(record: Record, call: Call) -> None:
-    """Record which segments a result of the model's memory tools repeats: it is no source of its own."""
-    if call.name in NAMES:
-        record.kind = "recall"
-        sources = tuple(sources_of(call.name, call.arguments, record.text))
-        record.facts = record.facts._replace(is_unsearched=True, sources=sources)
 
 
 def _known(s: Session, record: Record, key: str) -> int | None:
@@ -180,12 +185,3 @@ def _known(s: Session, record: Record, key: str) -> int | None:
         if record.call_id is None or stored.call_id != record.call_id or not _is_same(stored, record):
             raise
         return error.segment_id  # the same answer, in another provider's shape or by a tool of ours
-
-
-def _queue(s: Session, record: Record, key: str | None) -> Appended:
-    if key is not None and record.call_id is not None:
-        known = _known(s, record, key)
-        if known is not None:
-            return Appended(known)
-    segment_id, is_new = s.append(record, key)
-    return Appended(segment_id, record if is_new else None)

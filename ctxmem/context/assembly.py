@@ -60,9 +60,10 @@ class _Prepared(NamedTuple):
 
 def assemble(session: Session, request: TurnRequest) -> Prompt:
     """Take a turn on this thread; see `Context.assemble`."""
+    now = session.options.now()  # the caller's own clock: without a lock
 
     def take(session: Session) -> Prompt:
-        prompt, is_new = session.locked(lambda s: _begin(s, request))
+        prompt, is_new = session.locked(lambda s: _begin(s, request, now))
         if is_new:
             session.commit_turn()
         return prompt
@@ -75,11 +76,12 @@ async def aassemble(session: Session, request: TurnRequest) -> Prompt:
     import asyncio  # noqa: PLC0415 - 30 ms of import, for those who await
 
     def begin(session: Session) -> "tuple[Prompt, Future[None] | None]":
-        prompt, is_new = session.locked(lambda s: _begin(s, request))
+        prompt, is_new = session.locked(lambda s: _begin(s, request, now))
         return prompt, session.commit_turn_soon() if is_new else None
 
     while session.is_in_turn:  # noqa: ASYNC110 - threads take turns too
         await asyncio.sleep(_POLL_S)
+    now = session.options.now()
     prompt, commit = session.turn(begin)
     if commit is not None:
         try:
@@ -89,24 +91,24 @@ async def aassemble(session: Session, request: TurnRequest) -> Prompt:
     return prompt
 
 
-def _begin(session: Session, request: TurnRequest) -> tuple[Prompt, bool]:
+def _begin(session: Session, request: TurnRequest, now: float) -> tuple[Prompt, bool]:
     """Begin a turn; or give the prompt of the last one where it is asked for again, and False."""
     again = _last_prompt(session, request)
     if again is not None:
         return again, False
-    prepared = _prepare(session, request)
+    prepared = _prepare(session, request, now)
     session.begin(prepared.after, _writer(session, prepared))
     return prepared.prompt, True
 
 
-def _prepare(session: Session, request: TurnRequest) -> _Prepared:
+def _prepare(session: Session, request: TurnRequest, now: float) -> _Prepared:
     """Prepare the next turn; inside `turn` and `locked`.
 
     Raises:
         WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
     """
     session.follow_flags()
-    before, now = session.now, session.options.now()
+    before = session.now
     extra = _units(session.view, request.extra)
     found, asked = None, request.digest
     if request.recall and asked != before.recalled_for:  # else it is in the prompt: the turn that asked for it failed

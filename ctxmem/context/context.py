@@ -12,7 +12,7 @@ from typing import Any
 
 from ctxmem import inputs
 from ctxmem.context import appending, assembly, calibrating, choices, collecting, history, surgery, wayback
-from ctxmem.context.appending import Given
+from ctxmem.context.appending import Appended, Given
 from ctxmem.context.session import Session
 from ctxmem.errors import BadInput
 from ctxmem.library import Library
@@ -76,7 +76,7 @@ class Context:
     def system(self, content: Any) -> Segment:
         """Set the system prompt: equal content does nothing, other content replaces it and ends the epoch."""
         drafts = parse({"role": "system", "content": content})
-        return self._session.locked(lambda s: self._library.segment(*appending.system(s, drafts[-1], Given())))
+        return appending.append(self._session, drafts, Given(is_system=True), self._appended)
 
     def append(
         self,
@@ -101,15 +101,17 @@ class Context:
         beside = choices.given(key, at, facets, refs=refs, pinned=pinned)
         drafts = parse(message, prefer=self.provider)
 
-        def act(s: Session) -> Segment:
-            made = appending.append(s, drafts, beside)
+        def appended(s: Session, made: Appended) -> Segment:
             usage = drafts[-1].usage
             if usage is not None and s.now.row.turn:
                 with suppress(BadInput):  # the reply is appended already: an absurd usage is ignored
                     calibrating.observe(s, Usage.of(usage), None, None)
-            return self._library.segment(*made)
+            return self._appended(s, made)
 
-        return self._session.locked(act)
+        return appending.append(self._session, drafts, beside, appended)
+
+    def _appended(self, _: Session, made: Appended) -> Segment:
+        return self._library.segment(*made)
 
     def result(
         self,
@@ -134,7 +136,7 @@ class Context:
             raise BadInput(f"call_id must be the id of the call, a non-empty str, not {call_id!r:.80}")
         beside = choices.given(key, at, facets, error=error)
         drafts = parse(result_message(self.provider, call_id, content, error=error), prefer=self.provider)
-        return self._session.locked(lambda s: self._library.segment(*appending.append(s, drafts, beside)))
+        return appending.append(self._session, drafts, beside, self._appended)
 
     def assemble(
         self, *, recall: str | None = None, recall_tokens: int | None = None, extra: Sequence[Any] = ()
@@ -230,8 +232,8 @@ class Context:
         Raises:
             SegmentNotFound: no such id in this session or its `reads`. WindowOverflow: it takes over half the budget.
         """
-        segment_id = inputs.segment_id(id)
-        return self._session.locked(lambda s: self._library.segment(wayback.restore(s, segment_id)))
+        segment_id, now = inputs.segment_id(id), self._session.options.now()
+        return self._session.locked(lambda s: self._library.segment(wayback.restore(s, segment_id, now)))
 
     def dispatch(self, name: str, arguments: Any) -> str | None:
         """Answer the model's call to `memory_search` or `memory_read`; None for a name that is not ours.

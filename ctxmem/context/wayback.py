@@ -49,7 +49,7 @@ def own(s: Session, segment_id: int) -> Record:
     return in_reach(s, segment_id, {s.number, *(one.session for one in s.now.row.ancestors)})
 
 
-def restore(s: Session, segment_id: int) -> int:
+def restore(s: Session, segment_id: int, now: float) -> int:
     """Bring the group of a segment back at the end, in full, as a root for some turns.
 
     Returns the id of the segment that shows it, or the id asked for where the prompt shows it in full already. The
@@ -80,7 +80,7 @@ def restore(s: Session, segment_id: int) -> int:
             sorted(listed, key=lambda row: -row[1]),
         )
     until = s.now.row.turn + s.now.policy.restore_turns
-    return appending.recall(s, quotes, n_tokens, s.options.now(), until=until)[0]
+    return appending.recall(s, quotes, n_tokens, now, until=until)[0]
 
 
 def members(s: Session, group: int, record: Record) -> list[int]:

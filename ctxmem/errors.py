@@ -116,7 +116,7 @@ class ContextBusy(CtxMemError, RuntimeError):
 
 
 class StoreError(CtxMemError, RuntimeError):
-    """Something is the matter with the store as a whole."""
+    """An error of the store as a whole."""
 
 
 class StoreBusy(StoreError):
@@ -132,7 +132,7 @@ class StoreForked(StoreError):
 
 
 class StoreGone(StoreError):
-    """The files were removed under an open store: nothing that is said from then on comes on disk."""
+    """The files of an open store were removed: what is appended from then on cannot be stored."""
 
 
 class StoreFull(StoreError, OSError):

@@ -1,4 +1,4 @@
-"""The door: open a store, put segments in, find them, and hand out contexts.
+"""What callers open: a store, to put segments in, find them, and get contexts from.
 
 I1. When a barrier (`flush`, `aflush`, `forget`, `close`, `Context.assemble`) returns, all that was appended before
     it is on disk.

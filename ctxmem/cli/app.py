@@ -1,7 +1,7 @@
 """The `ctxmem` command: a group that loads each command when it is asked for, and turns errors into sentences.
 
 Exit codes: 0 done, 1 the store or the input is at fault, 2 the command line is, 130 interrupted.
-A standard stream that is closed is as one that leads to /dev/null.
+A standard stream that is closed is treated like /dev/null.
 """
 
 import importlib

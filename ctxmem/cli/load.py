@@ -1,4 +1,4 @@
-"""`ctxmem import`: files of other programs into a store, streamed; running it again doubles nothing."""
+"""`ctxmem import`: load files of other programs into a store, streamed; a second run adds nothing twice."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def _source(file: Path, given: str | None, passed_over: Callable[[str], None]) -
 
 
 class _Load:
-    """Where items go, and how many went."""
+    """Loads items into one memory or session, and counts them."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Measure prompts from outside, as a provider would see them: size, validity, what a prompt cache could have kept.
 
-I1. Nothing is taken on trust from the engine but `prompt.tokens`: prefix, cache share and validity are worked out here
-    from the rendered messages.
+I1. Of the engine's own figures only `prompt.tokens` is used: prefix, cache share and validity are computed here from
+    the rendered messages.
 It does not print; `tables` does.
 """
 

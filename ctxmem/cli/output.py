@@ -1,8 +1,8 @@
-"""What every command prints with: tables for people, JSON for programs, progress on a terminal and nothing in a pipe.
+"""Printing for every command: tables for people, JSON for programs, progress on a terminal and nothing in a pipe.
 
 Results go to stdout, progress and errors to stderr, so that a pipe gets results alone.
-I1. What is stored cannot command the terminal: control characters are shown as U+FFFD; JSON has them as they are.
-I2. Any stored text can be printed, whatever the encoding of stdout: what that lacks is replaced, in JSON escaped.
+I1. Stored text cannot control the terminal: control characters are shown as U+FFFD; JSON, for programs, keeps them.
+I2. Any stored text can be printed, whatever the encoding of stdout: characters it lacks are replaced, in JSON escaped.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""`ctxmem replay`: a transcript that exists, turn by turn through a window of any size."""
+"""`ctxmem replay`: run an existing transcript, turn by turn, through a window of any size."""
 
 import tempfile
 import time

@@ -1,6 +1,6 @@
 """What was sent and why: a past turn's prompt again, and the reasons for where a segment stands. Reads only.
 
-I1. A replayed prompt equals what was sent, but for what was forgotten since, and says so.
+I1. A replayed prompt equals what was sent; where something was forgotten since, it is marked as incomplete.
 """
 
 from ctxmem import models

@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 class Session:
-    """The parts of one context. What is not said to take a lock is called inside `locked`.
+    """The parts of one context. A method is called inside `locked` unless it says that it takes a lock.
 
     `turn`, `locked` and `alone` are given what to do: a `with` block of a generator would keep its lock where a signal
     handler raises between the two.

@@ -1,7 +1,7 @@
 """The way back: restore a group at the end of the prompt, and answer the model's own memory tools.
 
-I1. What the model asks for wrongly is answered with a sentence; what the caller asks for wrongly raises.
-I2. Ids are checked against the sessions in reach before a byte of them is shown.
+I1. A wrong request of the model is answered with a sentence; a wrong request of the caller raises.
+I2. An id is checked against the sessions in reach before anything of its segment is shown.
 """
 
 import json

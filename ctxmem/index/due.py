@@ -1,8 +1,8 @@
 """Choose which runs to merge or to rewrite next: pure functions over the list of runs.
 
 Invariants:
-I1. A block into which nothing comes any more ends as one run. In any other, fewer than `merge_factor` adjacent runs of
-    one size are left.
+I1. A block that will hold nothing more ends as one run. In any other, fewer than `merge_factor` adjacent runs of one
+    size are left.
 I2. Every segment is copied by a merge at most once a size: 1,024 -> 8,192 -> 65,536.
 """
 

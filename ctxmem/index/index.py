@@ -1,4 +1,4 @@
-"""The index: found at once what was just added, searched exactly, sealed and merged a little at a time.
+"""The index: it finds at once what was just added, searches exactly, and is sealed and merged a little at a time.
 
 Owns the tails, the runs and the forgotten ids as this process knows them: caches, which every question refreshes.
 I1. A question is answered from one snapshot, and from tails, runs and forgotten ids that belong to that snapshot.

@@ -180,7 +180,7 @@ class Jobs:
 
 
 class _Seen:
-    """What a snapshot shows to maintenance, and what is due in it. Not valid beyond the snapshot and the lock."""
+    """What a snapshot shows to maintenance, and what is due in it. Valid inside the snapshot and `Index._lock`."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class _Seen:
     def due(self, block: int, *, is_waiting: bool = False) -> Iterator[None] | None:
         """Return what is due in a block, not begun yet; None where nothing is.
 
-        `is_waiting`: the block's tail waits for open ids, so it is not looked at.
+        `is_waiting`: the block's tail waits for open ids, so it is not sealed now.
         """
         if block in self._untidy:
             return manifest.sweep(self._store, block)

@@ -1,7 +1,7 @@
 """Write many records as whole blocks, past the queue: what `add_many` does with tens of thousands of them.
 
-I1. A block is reserved for the load alone: appends of other threads go on meanwhile in the writer's own.
-I2. A block's records are found, and on disk, when it is full, or `finish` returns; a crash leaves nothing of it before.
+I1. A block is reserved for the load alone; other threads go on appending meanwhile, in the writer's own chunk.
+I2. A block's records are found, and on disk, when it is full or `end` returns; a crash before that leaves none of them.
 I3. A block whose filling or flush was cut short, by a signal handler's exception or a full disk, is given up.
 I4. The load holds the maintenance of the block that it fills; ids left of the last block are free at the end.
 """

@@ -21,7 +21,7 @@ from ctxmem.store import Store
 
 
 class Flushable(Protocol):
-    """A log, as far as its last commit is concerned."""
+    """What `flush_at_exit` needs of a log."""
 
     def flush_at_exit(self) -> None:
         """Commit what is still queued."""

@@ -234,7 +234,7 @@ class Log:
 
     @property
     def flags_version(self) -> int:
-        """Rises whenever something was forgotten, pinned or unpinned, by any process."""
+        """A number that rises whenever something was forgotten, pinned or unpinned, by any process."""
         self._reader.refresh()
         return self._reader.flags.version
 

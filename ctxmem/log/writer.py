@@ -4,7 +4,7 @@ I1. An id is known at append and rises with each; one that a commit has covered 
 I2. A record is in the queue until it is on disk. Where a commit fails, the queue is as it was. Where a signal handler
     raised on the way, it is not known whether the commit failed: the next commit reads in the claim what is on disk.
 I3. A commit is one transaction: everything queued, the callers' writes, the writer's claim and the change log.
-I4. Locks of an open log are taken in this order, none while a later one is held:
+I4. Locks of an open log are taken in this order; none is taken while one with a higher number is held:
       1. `Log._closing`           5. `Index._lock`
       2. `Upkeep._lock`           6. `Reader._refreshing`
       3. `Writer.committing`      7. `Writer._lock`: the queue and the next id

@@ -68,7 +68,7 @@ class Workers:
 
     @property
     def n_alive(self) -> int:
-        """How many workers are there to answer; 0: this process does it all."""
+        """How many workers are alive; 0: this process does all the work."""
         return sum(child.poll() is None for child in self._children)
 
     @property

@@ -1,4 +1,4 @@
-"""What is English in the analysis: the words that say nothing, irregular forms, and stems. Owns Stemmer (PyStemmer).
+"""What is English in the analysis: stop words, irregular forms, and stems. Owns Stemmer (PyStemmer).
 
 A change of any of these changes the terms of a text: see `terms.ANALYSIS_VERSION`.
 """

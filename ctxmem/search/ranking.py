@@ -4,13 +4,13 @@ Invariants:
 I1. The result is the k best of all matching segments by (score, newest id): pruning drops only what cannot be there.
 I2. A score is the sum over terms of weight x impact, in integers; a key is `score << 32 | spot`: keys sort as hits do.
 
-How: thin terms, of few segments in the whole store, go first: their postings of all parts are summed in one array, and
-only what can still be among the best with the help of the thick terms is looked up in those. What is left is segments
-of thick terms alone. Their parts are visited from the highest bound down. In a part the terms are sorted by what they
-can add at most. A segment whose first term in that order is the i-th scores at most weight x impact of that term plus
-what the later terms can add, so each term in turn leads: of its postings only those whose impact is high enough
-survive, and only those are looked up in the others. It ends at the term from which on all terms together cannot reach
-the k-th best.
+How: thin terms, which few segments of the whole store hold, go first: their postings of all parts are summed in one
+array, and a segment is looked up in the thick terms only where these could still bring it among the best. Segments that
+hold thick terms alone are left. Their parts are visited from the highest bound down. In a part the terms are sorted by
+what they can add at most. A segment whose first term in that order is the i-th scores at most weight x impact of that
+term plus what the later terms can add, so each term in turn leads: of its postings only those whose impact is high
+enough are kept, and only those are looked up in the others. The search of a part ends at the term from which on all
+terms together cannot reach the k-th best.
 Does not know: the store, conversations, texts.
 """
 
@@ -221,7 +221,7 @@ class _Visit:
 
     @property
     def order(self) -> tuple[int, int]:
-        """What parts are visited by: the highest first."""
+        """The key by which parts are visited, the highest first."""
         return self.bound, self.scope.last_spot
 
     def offer(self, done: Int64s) -> None:

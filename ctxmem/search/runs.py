@@ -119,9 +119,9 @@ class Run:
 class RunCache:
     """What is kept of a run between snapshots: its pages' first terms, its sessions, its segments that are never a hit.
 
-    And of the terms asked for last the postings that fit a page, `SMALL_MOST` of them: 0.3 MB.
-    Half a byte a segment for the pages. BySession take 8 bytes each, and 4 a segment where their segments do not follow
-    one another.
+    Also the postings of at most `SMALL_MOST` terms that were asked for last, where they are small: 0.3 MB.
+    Page keys take half a byte a segment. Sessions take 8 bytes each, and 4 bytes a segment where the segments of a
+    session do not follow one another.
     """
 
     def __init__(self) -> None:

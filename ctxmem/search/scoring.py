@@ -1,4 +1,4 @@
-"""What a search asks of the terms, and the best segments so far: the words that all ways of ranking share.
+"""What a search asks of the terms, and the best segments so far: the values that all ways of ranking share.
 
 Invariants:
 I1. A key is `score << 32 | spot`, so keys sort as hits do: by score, then the newest id. For spots see `parts.Scope`.

@@ -3,8 +3,8 @@
 Invariants:
 I1. Hits are ordered by (score, newest id), those of an empty query by (time, newest id); both are total orders.
 I2. Counts and weights are of the segments that are not forgotten: a store that never held them answers the same.
-I3. Every hit passes the filter and holds what the query requires; a neighbour of a
-    match can be a hit even if it contains none of the query's words.
+I3. Every hit passes the filter and holds what the query requires; a neighbour of a match can be a hit even if it
+    contains none of the query's words.
 Does not know: the store, how a text is kept (`read_texts` is given).
 """
 

@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 
 class Tail:
-    """The unsealed segments of one block; the same questions as `runs.RunView` answers.
+    """The unsealed segments of one block; answers the same questions as `runs.RunView`.
 
     Cost: about 10 us to add a segment of 36 words; a question converts one term's postings, at most the tail's length.
 

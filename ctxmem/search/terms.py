@@ -219,7 +219,7 @@ def _shorten(match: re.Match[str]) -> str:
 
 
 class _Memo(dict[str, tuple[str, ...]]):
-    """Text -> terms, computed once; of two generations, so that frequent words outlive a rare one's arrival."""
+    """Text -> terms, computed once; of two generations, so that frequent words stay when many rare ones arrive."""
 
     def __init__(self, compute: Callable[[str], tuple[str, ...]]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Rank the segments that hold a rare word, of all parts at once.
 
-A term is thin when few segments of the whole store hold it. Its postings of all parts are made one, over spots, and
-those of all thin terms are summed. Only what can still be among the best with the help of the thick terms is looked up
-there.
+A term is thin when few segments of the whole store hold it. Its postings of all parts are joined into one, over spots,
+and those of all thin terms are summed. A segment is looked up in the thick terms only where these could still bring it
+among the best.
 Does not know: the store, conversations, texts.
 """
 

@@ -9,7 +9,7 @@ I2. A byte is taken or refused at once. A caller that may wait sleeps between tr
     Ctrl-C and time-outs work.
 
 It does not know what the bytes protect. Where the platform has no such locks (other than Linux), `flock` on one
-file for each byte stands in; it has the same life time.
+file for each byte stands in: those locks last as long.
 """
 
 import errno

@@ -18,7 +18,7 @@ from ctxmem.errors import StoreBusy
 
 
 class Opened(Protocol):
-    """What is asked of an open store here."""
+    """What the registry needs of an open store."""
 
     @property
     def holds_file(self) -> bool:

@@ -2,7 +2,7 @@
 
 I1. Nothing handed out outlives the transaction: values and keys are copies, but for `view`.
 I2. A value is stored with its checksum and handed out without it; small tables are verified at each read.
-I3. A put that LMDB does not do raises: with `append=True` out of order it says False and stores nothing.
+I3. A put that LMDB does not do raises: LMDB itself only returns False for `append=True` out of order.
 I4. Ending twice does nothing, and a snapshot that is garbage has ended: so an exception that a signal handler raised
     on the way in or out keeps nobody waiting. `LocalStore.write` ends each batch twice for that reason.
 """
@@ -245,7 +245,7 @@ class LocalBatch(LocalSnapshot):
 
     @property
     def clock(self) -> int:
-        """The transaction's id: one writes after the other, so it is above that of every one before."""
+        """The transaction's id: LMDB numbers writes one after the other, so it is above that of every one before."""
         found: int = self._reading().id()
         return found
 

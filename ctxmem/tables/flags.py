@@ -119,7 +119,7 @@ class Flags:
 
     @property
     def version(self) -> int:
-        """Rises with every `clear`."""
+        """A number that rises with every `clear`."""
         return self._version
 
     def clear(self) -> None:

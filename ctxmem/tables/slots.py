@@ -49,7 +49,7 @@ class Claim:
 
     @property
     def open(self) -> list[Chunk]:
-        """What may still come (I5)."""
+        """The ranges of ids that may still be used (I5)."""
         return [(max(first, self.next_id), stop) for first, stop in self.chunks if stop > self.next_id]
 
 

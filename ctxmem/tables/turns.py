@@ -24,7 +24,7 @@ _TWO = struct.Struct(">II")
 
 
 class TargetKey(NamedTuple):
-    """What a change of model, wire shape, window or tools is seen by. On disk by place."""
+    """Model, wire shape, window and tools, compared to see whether they changed. On disk by place."""
 
     model: str
     provider: str

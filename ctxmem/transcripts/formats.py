@@ -1,7 +1,7 @@
 """Which reader fits a path: by what the file begins with, never by its name alone.
 
-I1. Only regular files and directories are opened: a pipe or a device would be waited for, and can be read but once.
-I2. A file that is not UTF-8 from beginning to end is refused before any of it is given; in a tree it is passed over.
+I1. Only regular files and directories are opened: reading a pipe or a device could wait for ever, and works only once.
+I2. A file that is not UTF-8 from beginning to end is refused before any of it is yielded; in a tree it is passed over.
 """
 
 from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ I1. The chunks of a file, joined, are the file as read (universal newlines): not
 I2. A chunk's key names file, first line and content: an import that runs again adds only what has changed.
 I3. A file is read line by line; of a single huge line, at most one chunk is held.
 I4. No byte is replaced: a file that is not UTF-8 from beginning to end is not read at all (`trouble`).
-Of a tree, such files and directories that no person wrote are passed over; links are not followed.
+In a tree, such files and machine-made directories are passed over; links are not followed.
 """
 
 import codecs

@@ -22,7 +22,7 @@ class Session:
     row: turns.ContextRow | None
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the session as plain values."""
         row = self.row
         return {
             "session": self.name,

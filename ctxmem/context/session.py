@@ -6,7 +6,7 @@ I2. While a turn is being committed there are two standings, before and after. W
 I3. Locks are taken in this order: the turn lock, the session's own lock, the locks of the log (`log/writer`). The turn
     lock is held while a turn is taken; the session's own lock while the standing is read or changed. No lock is held
     while a coroutine awaits: its commit is noted instead, and the next turn waits for it, inside the turn lock.
-    `Contexts`, which knows all sessions, calls none of them while it holds its lock.
+    `Contexts`, which knows all sessions, calls none of them while it holds `Contexts._lock`.
 I4. Whether the session is closed is tested inside the locks, and it is closed inside both: nothing that began before
     is under way when the lease is given back, and nothing begins after. It is also tested before them: in a forked
     child a lock that another thread held is never freed.
@@ -43,8 +43,8 @@ _T = TypeVar("_T")
 class Session:
     """The parts of one context. A method is called inside `locked` unless it says that it takes a lock.
 
-    `turn`, `locked` and `alone` are given what to do: a `with` block of a generator would keep its lock where a signal
-    handler raises between the two.
+    `turn`, `locked` and `alone` are given what to do and are no context managers: where a signal handler raised between
+    generator and `with` block, the lock would be kept.
     """
 
     def __init__(self, log: Log, options: Options, number: int, lease: Lease, standing: Standing) -> None:
@@ -128,7 +128,7 @@ class Session:
 
     @property
     def now(self) -> Standing:
-        """Where the session stands. Without the lock it is whole, but may be the last one already."""
+        """Where the session stands. Read without the session's own lock it is whole, but may be out of date."""
         return self._now
 
     @property

@@ -102,7 +102,7 @@ class _Joiner:
         return (len(self.messages) - 1, len(self.messages[-1]["content"]) - 1) if self.messages else None
 
     def wire(self, breakpoints: tuple[tuple[int, int], ...]) -> Wire:
-        """Close the prompt."""
+        """End the last message as the API wants it, and return the prompt."""
         if self._waiting:
             self._place_system("")
         if not self.messages:

@@ -51,7 +51,7 @@ class Candidates:
     parts: dict[str, Int64s] = field(default_factory=dict)
 
     def keep(self, chosen: Array) -> None:
-        """Drop the others."""
+        """Keep the chosen candidates (a mask, or places in order) and drop the others."""
         self.spots, self.scores = self.spots[chosen], self.scores[chosen]
         self.parts = {name: values[chosen] for name, values in self.parts.items()}
 

@@ -85,7 +85,7 @@ class LocalStore:
 
     @property
     def name(self) -> str:
-        """The path."""
+        """The path of the directory."""
         return str(self.path)
 
     # --- reading and writing ---

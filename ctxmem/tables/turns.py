@@ -111,7 +111,7 @@ def put_context(batch: Batch, session: int, row: ContextRow) -> None:
 
 
 def context(snapshot: Snapshot, session: int) -> ContextRow | None:
-    """Read the context's row."""
+    """Return a context's row; None where the session never had one."""
     data = snapshot.get("contexts", _ONE.pack(session))
     if data is None:
         return None
@@ -130,7 +130,7 @@ def put_tools(batch: Batch, session: int, digest: bytes, tools: tuple[Any, ...])
 
 
 def tools(snapshot: Snapshot, session: int, digest: bytes) -> tuple[Any, ...]:
-    """Read a set of tools."""
+    """Return a set of tools by its digest; empty where there is none."""
     data = snapshot.get("contexts", _ONE.pack(session) + b"t" + digest) if digest else None
     return () if data is None else tuple(_load(unpack(data))["tools"])
 
@@ -141,7 +141,7 @@ def put_turn(batch: Batch, session: int, row: TurnRow) -> None:
 
 
 def turn(snapshot: Snapshot, session: int, number: int) -> TurnRow | None:
-    """Read one turn's row."""
+    """Return one turn's row; None where there is none."""
     data = snapshot.get("turns", _TWO.pack(session, number)) if 0 < number < 2**32 else None
     return None if data is None else TurnRow(**_load(unpack(data)))
 
@@ -152,7 +152,7 @@ def put_epoch(batch: Batch, session: int, epoch: int, state: dict[str, Any]) -> 
 
 
 def epoch(snapshot: Snapshot, session: int, number: int) -> dict[str, Any] | None:
-    """Read the state at the start of an epoch."""
+    """Return the state at the start of an epoch; None where none was stored."""
     data = snapshot.get("epochs", _TWO.pack(session, number))
     return None if data is None else _load(unpack_large(data))
 

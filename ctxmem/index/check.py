@@ -46,6 +46,7 @@ def _overlaps(runs: Sequence[Run]) -> Iterator[Problem]:
 
 
 def _check_run(store: Store, run: Run, forgotten: Array, gone: set[int], read: Read) -> Iterator[Problem]:
+    """Build the run's entries again from its segments, and yield where the stored ones differ."""
     with store.snapshot() as snapshot:
         present = RunView(run, snapshot).present()
         offsets = np.arange(run.span) if present is None else facets.offsets_of(present)

@@ -102,6 +102,10 @@ class Index:
                     self._apply(snapshot)
 
     def _apply(self, snapshot: Snapshot) -> None:
+        """Bring tails, runs and forgotten ids up to a snapshot; the caller holds `Index._lock`.
+
+        Where the change log no longer holds all changes since the last call, everything is read anew.
+        """
         if self._is_torn:
             self._forget()
         if snapshot.number == self._snapshot_number:

@@ -96,6 +96,7 @@ class _Merging:
         yield from writer.pages()
 
     def _columns(self) -> Columns:
+        """Return the columns of all segments of the runs, their offsets shifted to the new first id."""
         parts: list[tuple[Array, Array, Array, Array]] = []
         with self._store.snapshot() as snapshot:
             for run in self._runs:

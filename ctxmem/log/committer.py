@@ -111,6 +111,7 @@ class Committer:
             self._thread.start()
 
     def _run(self) -> None:
+        """Serve those who await a commit, and commit what has waited for a tick; what the thread runs until `close`."""
         quiet, seen, pause_s = 0, None, TICK_S
         while self._thread is threading.current_thread():  # else `_start` was interrupted, and has started another
             with self._lock:

@@ -209,6 +209,7 @@ def _apply(
 
 
 def _put_records(batch: Batch, items: list[Pending]) -> None:
+    """Put records with their forward records, keys and pins, and tell other processes of them."""
     spans: list[int] = []  # first, last, first, last, ...
     pinned: list[int] = []
     for item in items:

@@ -79,6 +79,7 @@ class Tail:
         self._cache.clear()
 
     def _add(self, segment_id: int, forward: Forward, impacts: list[int]) -> None:
+        """Index one segment whose impacts are computed; the caller clears the cache."""
         offset = segment_id - self.first
         self._is_in_order = self._is_in_order and segment_id > self.last_id
         self.last_id = max(self.last_id, segment_id)

@@ -258,6 +258,7 @@ def _word(word: str) -> Iterator[str]:
 
 
 def _compound(token: str) -> dict[str, None]:
+    """Return the terms of a compound: the whole, what stands between slashes, and every word; in order."""
     whole = _whole(token)
     if _NUMBER.match(whole):
         return dict.fromkeys(_word(whole.replace(",", "")))

@@ -181,6 +181,7 @@ def check(snapshot: Snapshot) -> Iterator[tuple[int, str]]:
 
 
 def _missing(snapshot: Snapshot, session: int) -> Iterator[str]:
+    """Yield which rows a session's context row and turns name, and are not there."""
     row = context(snapshot, session)
     if row is None:
         yield "its context's row is not found where it stands"

@@ -14,6 +14,8 @@ from ctxmem.errors import BadInput
 
 Durability: TypeAlias = Literal["full", "last-commit-may-go", "unsafe"]
 
+Oversized: TypeAlias = Literal["shorten", "raise"]
+
 _LARGEST_BYTES = 1 << 47  # the address space of a process
 _LARGEST_BLOCK = 65_536  # ids; fixed by the format
 _OPTION_RANGES = {
@@ -107,6 +109,8 @@ class Policy:
         restore_turns: turns for which a restored group is a root.
         ledger_share, ledger_tokens: bound of the ledger, whichever is smaller.
         recall_tokens: bound of what one recall adds; None: min(0.05 of budget, 2,000).
+        oversized: what becomes of a user message that does not fit the budget: "shorten" keeps its head and its tail
+            (`Prompt.stubs` names it), "raise" is a `WindowOverflow`. What is pinned is never shortened so.
         cache_ttl_s: seconds after which the provider's cache is surely cold; None: by provider.
 
     Raises:
@@ -119,10 +123,11 @@ class Policy:
     ceiling: int = 200_000
     keep_recent: int = 8
     restore_turns: int = 8
-    ledger_share: float = 0.30
+    ledger_share: float = 0.15
     ledger_tokens: int = 6_000
     recall_tokens: int | None = None
     cache_ttl_s: float | None = None
+    oversized: Oversized = "shorten"
 
     def __post_init__(self) -> None:
         """Check every field (I1); what counts as an int becomes one."""
@@ -131,6 +136,9 @@ class Policy:
         _number(self, "cache_ttl_s", float("inf"), may_be_none=True)
         for name in _POLICY_COUNTS:
             _count(self, name, 0, inputs.MAX_COUNT, may_be_none=name == "recall_tokens")
+        if self.oversized not in get_args(Oversized):
+            names = ", ".join(map(repr, get_args(Oversized)))
+            raise BadInput(f"Policy.oversized={inputs.shown(self.oversized)} must be one of {names}")
         if self.high is not None and self.low is not None and self.low > self.high:
             raise BadInput(f"Policy.low={self.low} lies above Policy.high={self.high}; swap them")
 

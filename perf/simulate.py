@@ -115,7 +115,7 @@ class Run:
             i: form._replace(tokens=self.count(self.cut_text(i, form.code, form.limit_tokens)) + 20)
             for i, form in made.forms.items()
         }
-        self.working.apply(made.dropped, forms)
+        self.working.apply(made.dropped, forms, {})
         bound = abridge.ledger_bound(self.budget, self.policy.ledger_share, self.policy.ledger_tokens)
         self.ledger = self.ledger.extended(lines, min(bound, self.budget - self.working.tokens), self.count)
 

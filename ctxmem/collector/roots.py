@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from ctxmem.collector.growable import Array
-from ctxmem.collector.working import SYSTEM, USER, WorkingSet
+from ctxmem.collector.item import RECALL
+from ctxmem.collector.working import ASSISTANT, SYSTEM, USER, WorkingSet
 from ctxmem.options import Policy
 
 # Why a group is shown as it is. On disk: never renumber.
@@ -28,6 +29,7 @@ RULES: Final = (
 (SMALL_USER, REFERENCED, VALUE, SUPERSEDED) = range(8, 12)
 
 OPEN_TURNS: Final = 64  # a call that was not answered within so many turns no longer holds its group
+PROTOCOL_MESSAGES: Final = 3  # so many user messages that begin alike are an agent's results, where it makes no calls
 RECENT_SHARE: Final = 0.10  # of the budget, for the newest groups; beyond it their value keeps them
 NO_RULE: Final = 255
 
@@ -45,14 +47,34 @@ class Roots:
         return mask
 
 
-def task_row(working: WorkingSet) -> int:
-    """Return the row of the first user message of the current task, else of the session; -1 where there is none."""
+def user_rows(working: WorkingSet) -> Array:
+    """Return the rows of what users said.
+
+    In a text protocol an agent's results come as user messages: where no call is in the window, those that begin alike
+    (`OBSERVATION:`) are none, as long as anything else is left.
+    """
     groups = working.groups
     users = np.flatnonzero(groups["kind"] == USER)
+    openings = groups["tool"][users]
+    if not openings.any() or (groups["tool"][groups["kind"] == ASSISTANT] > 0).any():
+        return users
+    _, at, counts = np.unique(openings, return_inverse=True, return_counts=True)
+    said = users[(openings == 0) | (counts[at] < PROTOCOL_MESSAGES)]
+    return said if len(said) else users
+
+
+def task_row(working: WorkingSet, users: Array) -> int:
+    """Return the row of the request that governs the work; -1 where nobody said anything.
+
+    It is the first user message of the current task, else of the session, that says enough to work by: not a greeting.
+    """
+    groups = working.groups
     if not len(users):
         return -1
     of_task = users[groups["task"][users] == working.task]
-    return int(of_task[0] if len(of_task) else users[0])
+    candidates = of_task if len(of_task) else users
+    requests = candidates[groups["is_request"][candidates] > 0]
+    return int(requests[0] if len(requests) else candidates[0])
 
 
 def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Policy) -> Roots:
@@ -65,13 +87,22 @@ def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Po
     first = max(0, n - policy.keep_recent)
     recent = np.cumsum(groups["tokens"][first:][::-1])[::-1]
     rules[first:][recent <= RECENT_SHARE * budget_tokens] = RECENT
+    rules[groups["kind"] == RECALL] = NO_RULE  # what was recalled leaves at the first collection
     rules[groups["restored_until"] > turn] = RESTORED
     rules[n - 1] = NEWEST
     rules[(groups["open_calls"] > 0) & (groups["turn"] >= turn - OPEN_TURNS)] = OPEN_CALL
-    users = np.flatnonzero(groups["kind"] == USER)
+    users = user_rows(working)
     if len(users):
-        rules[task_row(working)] = TASK
+        rules[task_row(working, users)] = TASK
         rules[users[-1]] = NEWEST_USER  # after the task's rule: a message that is both must not give way
-    rules[groups["kind"] == SYSTEM] = SYSTEM_RULE
+    rules[_ruling(working)] = SYSTEM_RULE
     rules[groups["pins"] > 0] = PINNED
     return Roots(rules)
+
+
+def _ruling(working: WorkingSet) -> Array:
+    """Return the rows of the instructions that rule: of those sent during a conversation, the newest of each kind."""
+    groups = working.groups
+    rows = np.flatnonzero(groups["kind"] == SYSTEM)
+    newest = {kind: row for row, kind in zip(rows.tolist(), groups["tool"][rows].tolist(), strict=True)}
+    return np.fromiter(newest.values(), np.int64, len(newest))

@@ -1,5 +1,10 @@
-"""The sweep: which steps down the ladder free enough, cheapest first. Arithmetic on columns, no loop over groups."""
+"""The sweep: which steps down the ladder free enough, cheapest first.
 
+A heap where there are few, as in an everyday window; arithmetic on columns, without a loop over groups, where there are
+many. Both take the same steps: docs/decisions/0028-sweep.md has the figures.
+"""
+
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +13,8 @@ import numpy as np
 
 from ctxmem.collector.growable import Array
 
-_SMALL: Final = 4_096  # steps that are simply sorted
+FEW: Final = 64  # steps up to this come off a heap
+_SMALL: Final = 4_096  # steps up to this are simply sorted
 _BUCKET_BITS: Final = 10
 NEVER: Final = 1 << 61  # the value of a step that is not there
 
@@ -25,7 +31,7 @@ class Step:
 
 
 def sweep(steps: Sequence[Step], is_root: Array, need_tokens: int) -> Array:
-    """Take the steps of lowest value until `need_tokens` are free, ties oldest first. O(groups).
+    """Take the steps of lowest value until `need_tokens` are free, ties oldest first. O(groups) in numpy.
 
     `steps` are in order, the mildest first; a root takes none. Where a harder step is worth no more than a milder one,
     the milder is left out. Returns int64[n]: which step each group takes at last, -1 where none.
@@ -52,13 +58,30 @@ def sweep(steps: Sequence[Step], is_root: Array, need_tokens: int) -> Array:
 
 
 def cheapest(values: Array, freed: Array, need: int) -> Array:
-    """Return the indices of the fewest steps, in order of value and index, whose `freed` adds up to the need. O(n).
+    """Return the indices of the fewest steps, in order of value and index, whose `freed` adds up to the need.
 
-    Steps of value NEVER are not taken. Values are narrowed bucket by bucket until few enough are left to be sorted.
+    Steps of value NEVER are not taken. O(n + k log n) for k of few steps, O(n) for many.
 
     >>> cheapest(np.array([5, 1, 3]), np.array([10, 10, 10]), 15).tolist()
     [1, 2]
     """
+    return _from_heap(values, freed, need) if len(values) <= FEW else _from_buckets(values, freed, need)
+
+
+def _from_heap(values: Array, freed: Array, need: int) -> Array:
+    """Take the smallest entry off a heap of (value, index) until enough is free."""
+    heap = [entry for entry in zip(values.tolist(), range(len(values)), strict=True) if entry[0] < NEVER]
+    heapq.heapify(heap)
+    gains, taken = freed.tolist(), []
+    while heap and need > 0:
+        _, row = heapq.heappop(heap)
+        taken.append(row)
+        need -= gains[row]
+    return np.array(taken, np.int64)
+
+
+def _from_buckets(values: Array, freed: Array, need: int) -> Array:
+    """Narrow the values bucket by bucket, until few enough are left to be sorted."""
     taken = []
     inside = None  # None: all
     while need > 0:

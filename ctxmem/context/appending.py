@@ -37,6 +37,7 @@ class Given:
     facets: Facets | None = None
     error: bool = False
     is_system: bool = False  # it takes the place of the system prompt
+    is_tool: bool = False  # a user message that is a tool's result, of an agent whose protocol is text
 
 
 class Appended(NamedTuple):
@@ -122,7 +123,10 @@ def _append(s: Session, bound: list[_Bound]) -> Appended:
 def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
     facets, made = dict(given.facets or {}), draft._replace(is_error=draft.is_error or given.error)
     turn, refs, pinned = s.now.row.turn, given.refs, given.pinned
-    return intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
+    record = intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
+    if given.is_tool and draft.kind == "user":
+        record.kind = "tool"
+    return record
 
 
 def _answer(s: Session, record: Record, place: _Place, read: _Read) -> list[_Unread]:

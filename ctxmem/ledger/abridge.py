@@ -1,34 +1,51 @@
-"""Which notes of some lines fit a number of tokens: the choice that seals a piece of the ledger, and that merges two.
+"""What of some lines fits a number of tokens: the choice that seals a piece of the ledger, and that merges two.
 
-First the heads (what was done), shortened and at last joined into runs; then names, the most used and the shortest
-first, each once in the whole ledger; then whole records, newest first, while there is room.
+Every step first gets the least that tells it: the call, and whether it failed or what came of it. Where that does not
+fit, neighbours that only read are joined, one tool with itself before others; what changes something keeps its line as
+long as it can, and is named where it cannot. What room is left goes, newest first, to reasons, offers, names, results,
+what was said, calls at length and whole records.
+
+Invariants:
+    I1. The lines stay in the order of events.
+    I2. No failure is hidden: a line that stands for a failed step says so, at any room.
+    I3. Nothing is told twice: equal steps in a row are one line with a count, a record or a name stands on one line.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, log2
+from dataclasses import replace
+from itertools import chain
+from math import log2
 from string import ascii_letters
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from ctxmem.ledger.gist import words_of
+from ctxmem.ledger.gist import cut_words, is_quotable
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, Doing, Line, Note
 
 Count: TypeAlias = Callable[[str], int]
 
-HEAD_CHARS: Final = 240  # of one group's head, and what it is shortened to before heads are joined
-LEAST_HEAD_CHARS: Final = 60
-HEAD_SHARE: Final = 0.40  # of the room, for heads
-RUN_SHARE: Final = 0.25  # the same once heads are joined: a run says little for its tokens
-_LEAST_RUN_TOKENS: Final = 10
-_NO_LETTERS: Final = dict.fromkeys(map(ord, ascii_letters))
-NAME_SHARE: Final = 0.95  # of what is left, for names; the rest is for whole records
-RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
+LEAST_TEXT_CHARS: Final = 60  # of a reason, or of what was said, at least
+LEAST_OUTCOME_CHARS: Final = 24
+NAME_SHARE: Final = 0.35  # of the room, for names at most
 NAME_EXPONENT: Final = 0.25  # how much a long name must be worth more than a short one
-CALL_WEIGHT: Final = 3  # a name that the model itself wrote in a call, over one that it only saw
+RECORD_TOKENS: Final = 80  # a longer record is not quoted
+MOST_RECORDS: Final = 12  # of one line
+MOST_SAID: Final = 8  # sentences of one line that tells nothing else
+MOST_SAID_OF_STEP: Final = 3
+MOST_CHANGED: Final = 12  # names of what a line for several steps changed
+MOST_READ: Final = 3  # the same, where they only read
+LINE_TOKENS: Final = 6  # of a label with its signs
+CHARS_A_TOKEN: Final = 3.2  # of ledgers of real transcripts, their ids and paths included
 
 LEAST_SHARE: Final = 0.34  # of the ledger's bound: the room of a new piece, at least
 FREE_SHARE: Final = 0.90  # of what is free in the bound: the same, at most
-HEADING_TOKENS: Final = 50  # of the ledger's first message, with its framing
+LEAST_BOUND_TOKENS: Final = 400
+LEAST_BOUND_SHARE: Final = 0.25
+HEADING_TOKENS: Final = 32  # of the ledger's first message, with its framing
+
+_NO_LETTERS: Final = dict.fromkeys(map(ord, ascii_letters))
+_FIELD = re.compile(r" (?=[\w.\-]+[=(])")
 
 
 def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
@@ -39,106 +56,65 @@ def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
 
 def ledger_bound(budget_tokens: int, share: float, most_tokens: int) -> int:
     """Return what a ledger may take: a share of the budget, or a number of tokens, whichever is less."""
-    return max(0, min(int(share * budget_tokens), most_tokens))
+    least = min(LEAST_BOUND_TOKENS, int(LEAST_BOUND_SHARE * budget_tokens))  # a small window is not told less of
+    return max(0, min(max(int(share * budget_tokens), least if share > 0 else 0), most_tokens))
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something quoted: the segment it is from, one line of text, the names in it, and how much they are used."""
-
-    source: int
-    text: str
-    words: tuple[str, ...]
-    weight: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What is left of one group, or of a run of them: `[#first] head -> note | note`.
-
-    `source` is the segment that `head` quotes. `doings` are the names of the tools called, with counts; a run is
-    rendered with them in place of heads.
-    """
-
-    first: int
-    last: int
-    source: int
-    head: str
-    doings: tuple[tuple[str, int], ...]
-    notes: tuple[Note, ...]
-
-    @property
-    def words(self) -> Iterator[str]:
-        """All names that stand in the line."""
-        yield from words_of(self.head)
-        for note in self.notes:
-            yield from note.words
-
-    @property
-    def label(self) -> str:
-        """What stands before the notes."""
-        if self.first == self.last:
-            return f"[#{self.first}] {self.head}".rstrip()
-        return f"[#{self.first}-#{self.last}] " + ", ".join(
-            name if n == 1 else f"{name} x{n}" for name, n in self.doings
-        )
-
-
-def abridge(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[Line, ...]:
+def abridge(lines: Sequence[Line], room_tokens: float, seen: Collection[str]) -> tuple[Line, ...]:
     """Return what of the lines fits the room; names in `seen` stand elsewhere in the ledger already.
 
     The result takes about `room_tokens`: an estimate, made without a tokenizer; a caller that needs a guarantee counts
-    the tokens. A record is never cut: a note is whole, or the names of its record, or left out. Deterministic.
+    the tokens. A record is whole, or only those of its fields that the names of others ask for. Deterministic.
     """
-    if not lines or room_tokens <= 0:
+    if room_tokens <= 0:
         return ()
-    lines = _with_short_heads(lines, room_tokens)
-    left = room_tokens - sum(map(label_cost, lines))
-    while left < 0 and lines:
-        left += label_cost(lines[0])
-        lines = lines[1:]
-    names, used = _names(lines, int(left * NAME_SHARE), seen)
-    whole = _records(lines, left - used, names)
-    return tuple(_noted(lines, names, whole))
+    whole = _fitting(_repeated(_told_once(lines)), room_tokens)
+    made = [_least(line) for line in whole]
+    costs = [cost(line) for line in made]
+    left = room_tokens - sum(costs)
+    n_gone = 0
+    while left < 0 and n_gone < len(made):  # nothing can be joined any more
+        left += costs[n_gone]
+        n_gone += 1
+    whole, made, costs = whole[n_gone:], made[n_gone:], costs[n_gone:]
+    passes = (
+        _with_reason,
+        _with_asked,
+        _with_said,
+        _Names(whole, room_tokens, seen),
+        _with_outcome,
+        _with_head,
+        _with_records,
+    )
+    for better in passes:
+        for at in reversed(range(len(made))):
+            line = better(whole[at], made[at])
+            if line is not made[at]:
+                price = cost(line) - costs[at]
+                if price <= left:
+                    left -= price
+                    costs[at] += price
+                    made[at] = line
+    return tuple(made)
 
 
-def _with_short_heads(lines: Sequence[Line], room_tokens: int) -> Sequence[Line]:
-    """Shorten the heads until they fit their share; then join neighbours into runs."""
-    limit = HEAD_CHARS
-    while limit >= LEAST_HEAD_CHARS:
-        short = [_cut(line, limit) for line in lines]
-        if sum(label_cost(line) for line in short) <= HEAD_SHARE * room_tokens:
-            return short
-        limit = limit * 3 // 4
-    n_lines = max(1, min(len(lines), int(RUN_SHARE * room_tokens / _LEAST_RUN_TOKENS)))
-    while n_lines > 1:
-        n_lines = max(1, n_lines * 4 // 5)
-        joined = _joined(lines, ceil(len(lines) / n_lines))
-        if sum(label_cost(line) for line in joined) <= RUN_SHARE * room_tokens:
-            return joined
-    return _joined(lines, len(lines))
+def cost(line: Line) -> float:
+    """Estimate the tokens of a line, without writing it."""
+    tokens = LINE_TOKENS + (text_cost(line.head) if line.head else 0.0)
+    if line.is_run:
+        tokens += sum(3 + text_cost(doing.name) for doing in line.doings)
+    for note in line.notes:
+        if note.kind != TARGET or (line.is_run and not line.head):
+            tokens += 1 + text_cost(note.text)
+    return tokens
 
 
-def _cut(line: Line, limit_chars: int) -> Line:
-    if len(line.head) <= limit_chars:
-        return line
-    return replace(line, head=line.head[:limit_chars].removesuffix("...") + "...")
-
-
-def _joined(lines: Sequence[Line], size: int) -> list[Line]:
-    """Join every `size` neighbours into a run."""
-    return [join(lines[at : at + size]) for at in range(0, len(lines), size)]
-
-
-def join(lines: Sequence[Line]) -> Line:
-    """Make one line of several: their tools counted, their notes together, their heads gone."""
-    if len(lines) == 1:
-        return lines[0]
-    doings: Counter[str] = Counter()
-    for line in lines:
-        doings.update(dict(line.doings))
-    notes = tuple(note for line in lines for note in line.notes)
-    return Line(lines[0].first, lines[-1].last, lines[0].source, "", tuple(doings.items()), notes)
+def text_cost(text: str) -> float:
+    """Estimate the tokens of a quoted text: other scripts take up to one a sign."""
+    if text.isascii():
+        return len(text) / CHARS_A_TOKEN
+    n_ascii = len(text.encode("ascii", "ignore"))
+    return n_ascii / CHARS_A_TOKEN + 0.8 * (len(text) - n_ascii)
 
 
 def cost_of(word: str) -> float:
@@ -150,68 +126,225 @@ def cost_of(word: str) -> float:
     return 0.5 + (len(word) + len(word.translate(_NO_LETTERS))) / 4
 
 
-def text_cost(text: str) -> float:
-    """Estimate the tokens of a quoted text."""
-    return len(text) / 3.2
+# -- fewer lines --------------------------------------------------------------------------------------------------
 
 
-def label_cost(line: Line) -> int:
-    """Estimate the tokens of a line's label."""
-    return 3 + int(text_cost(line.label))
+def join(lines: Sequence[Line]) -> Line:
+    """Make one line of several: their tools counted, their notes together, their heads gone but for one they share.
 
-
-def _names(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[dict[str, int], int]:
-    """Choose names by how much they are used for their tokens; return them with their tokens, and the tokens used."""
-    uses: Counter[str] = Counter()
-    labels = " ".join(line.label for line in lines)
+    >>> a, b = (Line(n, n, n, "read {}", (Doing("read"),), ()) for n in (2, 4))
+    >>> join([a, b]).text()
+    '[#2-#4] read {} x2'
+    """
+    if len(lines) == 1:
+        return lines[0]
+    n: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
     for line in lines:
-        for note in line.notes:
-            for word in note.words:
-                uses[word] += note.weight
-    costs = {word: cost_of(word) for word in uses if word not in seen and word not in labels}
-    order = sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word))
-    chosen: dict[str, int] = {}
-    blob, used = "", 0.0
-    for word in order:
-        if used + costs[word] <= room_tokens and word not in blob:
-            used += costs[word]
-            chosen[word] = uses[word]
-            blob += word + "\n"
-    return chosen, ceil(used)
+        for doing in line.doings:
+            n[doing.name] += doing.n
+            failed[doing.name] += doing.n_failed
+    if len(n) > 1:
+        n.pop("said", None)  # its sentences are notes
+    doings = tuple(Doing(name, times, failed[name]) for name, times in n.items())
+    first = lines[0]
+    alike = all(line.head == first.head for line in lines)
+    notes = (note for line in lines for note in line.notes if alike or note.kind != SIZE)
+    made = Line(
+        first.first,
+        max(line.last for line in lines),
+        first.source,
+        first.head if alike else "",
+        doings,
+        (),
+        any(line.changes for line in lines),
+        is_apart=first.is_apart,
+    )
+    return made.with_notes(notes)
 
 
-def _records(lines: Sequence[Line], room_tokens: int, names: Collection[str]) -> set[Note]:
-    """Choose the notes that stay whole: newest first, while their tokens beyond the names they hold fit the room."""
-    whole: set[Note] = set()
-    for line in reversed(lines):
-        for note in line.notes:
-            if room_tokens <= 0:
-                return whole
-            is_list = len(note.text) == sum(map(len, note.words)) + len(note.words) - 1  # names alone: no record
-            if is_list or len(note.text) > 6 * RECORD_TOKENS or note in whole:
-                continue
-            tokens = 2 + int(text_cost(note.text))
-            extra = max(0, tokens - int(sum(cost_of(word) for word in note.words if word in names)))
-            if tokens <= RECORD_TOKENS and extra <= room_tokens:
-                room_tokens -= extra
-                whole.add(note)
-    return whole
-
-
-def _noted(lines: Sequence[Line], names: dict[str, int], whole: set[Note]) -> Iterable[Line]:
-    """Give each line the notes that were chosen, each name where it stands first."""
-    left = dict(names)
+def _told_once(lines: Sequence[Line]) -> list[Line]:
+    """Leave out records and sentences that an earlier line has."""
+    seen: set[tuple[int, str]] = set()
+    found: list[Line] = []
     for line in lines:
+        again = {note[1:3] for note in line.told(SAID, RECORD, NAMES)} & seen
+        seen.update(note[1:3] for note in line.told(SAID, RECORD, NAMES))
+        found.append(line.with_notes(note for note in line.notes if note[1:3] not in again) if again else line)
+    return found
+
+
+def _repeated(lines: Sequence[Line]) -> list[Line]:
+    """Make one line of equal steps in a row: the same calls, and the same came of them."""
+    found: list[Line] = []
+    for line in lines:
+        if found and not line.is_apart and _is_again(found[-1], line):
+            found[-1] = join([found[-1], line])
+        else:
+            found.append(line)
+    return found
+
+
+def _is_again(one: Line, other: Line) -> bool:
+    if not one.head or one.head != other.head or other.is_run or _is_user(one):
+        return False
+    came = ({note.text for note in line.told(FAILED, OUTCOME, SIZE)} for line in (one, other))
+    return next(came) == next(came)
+
+
+def _fitting(lines: Sequence[Line], room_tokens: float) -> list[Line]:
+    """Join neighbours, as few as make the least of all fit: reads of one tool, all reads, and last the oldest."""
+    found = [line for line in lines if line.head or line.notes or line.is_run or line.has_failed]
+    for may_join in (_are_same_reads, _are_reads):
+        total = sum(cost(_least(line)) for line in found)
+        if total <= room_tokens:
+            return found
+        found = _joined(found, may_join, total - room_tokens)
+    over = sum(cost(_least(line)) for line in found) - room_tokens
+    n = 0
+    while over > 0 and n < len(found) - 1:
+        over -= cost(_least(found[n]))
+        n += 1
+    return [join(found[: n + 1]), *found[n + 1 :]] if n else found
+
+
+def _is_user(line: Line) -> bool:
+    return line.head.startswith("user said")
+
+
+def _are_reads(one: Line, other: Line) -> bool:
+    return not any(line.changes or line.has_failed or _is_user(line) for line in (one, other))
+
+
+def _are_same_reads(one: Line, other: Line) -> bool:
+    return _are_reads(one, other) and {doing.name for doing in one.doings} == {doing.name for doing in other.doings}
+
+
+def _joined(lines: Sequence[Line], may_join: Callable[[Line, Line], bool], over: float) -> list[Line]:
+    """Join neighbours from the oldest on until `over` tokens are saved."""
+    found: list[Line] = []
+    waiting: list[Line] = []  # neighbours that become one
+    for line in [*lines, None]:
+        if waiting and line is not None and over > 0 and not line.is_apart and may_join(waiting[-1], line):
+            waiting.append(line)
+            over -= cost(_least(line)) - 2
+            continue
+        if waiting:
+            found.append(join(waiting))
+        waiting = [] if line is None else [line]
+    return found
+
+
+# -- how much of one line -----------------------------------------------------------------------------------------
+
+
+def _least(line: Line) -> Line:
+    """Return the least that tells a step: its call, and that it failed, or how large its result is."""
+    kept = [_cut(note, LEAST_TEXT_CHARS) for note in line.told(FAILED)]
+    if line.is_run:
+        most = MOST_CHANGED if line.changes else MOST_READ
+        kept = kept[-1:] + list({note.text: note for note in line.told(TARGET)}.values())[-most:]
+        if [doing.name for doing in line.doings] == ["said"]:
+            kept += [_cut(note, LEAST_TEXT_CHARS) for note in _most_telling(line, SAID)]
+        return line.with_notes(iter(kept))
+    kept += [_cut(note, LEAST_TEXT_CHARS) for note in _most_telling(line, ASKED)]
+    if not line.has_failed:
+        kept += [_cut(note, LEAST_OUTCOME_CHARS) for note in (list(line.told(SIZE)) or list(line.told(OUTCOME)))[:1]]
+    if not line.head:
+        kept += [_cut(note, LEAST_TEXT_CHARS) for note in _most_telling(line, SAID)]
+    made = line.with_notes(chain(kept, line.told(TARGET)))
+    return replace(made, head=line.brief, brief="") if line.brief else made
+
+
+def _most_telling(line: Line, kind: int) -> list[Note]:
+    """Return the one sentence that names most, the last of equals; none where there is none."""
+    said = list(line.told(kind))
+    return [max(reversed(said), key=lambda note: note.weight)] if said else []
+
+
+def _cut(note: Note, most: int) -> Note:
+    return note if len(note.text) <= most else note._replace(text=cut_words(note.text, most), words=())
+
+
+def _with(made: Line, more: Iterable[Note], *without: int) -> Line:
+    """Return a line with more notes and none of the kinds `without`."""
+    return made.with_notes(chain((note for note in made.notes if note.kind not in without), more))
+
+
+def _with_reason(line: Line, made: Line) -> Line:
+    reasons = list(line.told(FAILED))
+    return _with(made, reasons[-1:] if line.is_run else reasons, FAILED) if reasons else made
+
+
+def _with_asked(line: Line, made: Line) -> Line:
+    asked = list(line.told(ASKED))
+    return _with(made, asked, ASKED) if asked and not line.is_run else made
+
+
+def _with_said(line: Line, made: Line) -> Line:
+    said = list(line.told(SAID))[: MOST_SAID_OF_STEP if line.head or line.is_run else MOST_SAID]
+    return _with(made, said, SAID) if said else made
+
+
+def _with_outcome(line: Line, made: Line) -> Line:
+    if line.is_run or line.has_failed:
+        return made
+    outcome = list(line.told(OUTCOME)) or list(_short_records(line))[:1]
+    return _with(made, outcome, OUTCOME) if outcome else made
+
+
+def _with_head(line: Line, made: Line) -> Line:
+    return replace(made, head=line.head, brief=line.brief) if line.brief else made
+
+
+def _with_records(line: Line, made: Line) -> Line:
+    records = list(_short_records(line))[:MOST_RECORDS]
+    return _with(made, records, RECORD) if records and not line.is_run else made
+
+
+def _short_records(line: Line) -> Iterator[Note]:
+    """Yield the records that are short enough to be quoted; those that name something before others."""
+    records = [note for note in line.told(RECORD) if text_cost(note.text) <= RECORD_TOKENS]
+    yield from sorted(records, key=lambda note: not any(map(is_quotable, note.words)))
+
+
+class _Place(NamedTuple):
+    """Where a name stands: on the first line for one step that has it, or else on the first that has it."""
+
+    is_run: bool
+    at: int
+
+
+class _Names:
+    """Choose names by how much they are used for their tokens, and put each on one line, with its field of a record."""
+
+    def __init__(self, lines: Sequence[Line], room_tokens: float, seen: Collection[str]) -> None:
+        uses: Counter[str] = Counter()
+        places: dict[str, _Place] = {}
+        for at, line in enumerate(lines):
+            for note in line.told(RECORD, NAMES):
+                for word in note.words:
+                    uses[word] += note.weight
+                    places[word] = min(places.get(word, _Place(is_run=True, at=at)), _Place(line.is_run, at))
+        heads = " ".join(line.brief or line.head for line in lines if not line.is_run)
+        costs = {word: cost_of(word) for word, n in uses.items() if n > 0 and word not in seen and word not in heads}
+        left = NAME_SHARE * room_tokens
+        self._chosen: dict[int, set[str]] = {}
+        for word in sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word)):
+            if costs[word] <= left:
+                left -= costs[word]
+                self._chosen.setdefault(id(lines[places[word].at]), set()).add(word)
+
+    def __call__(self, line: Line, made: Line) -> Line:
+        chosen = self._chosen.get(id(line))
+        if not chosen:
+            return made
         notes = []
-        for note in line.notes:
-            words = tuple(word for word in note.words if word in left)
-            for word in words:
-                del left[word]
-            if note in whole:
-                whole.discard(note)
-                notes.append(note)
-            elif words:
-                weight = max(names[word] for word in words)
-                notes.append(Note(note.source, " ".join(words), words, weight))
-        if notes or line.doings:  # of a group that is still shown in part, only what it named
-            yield replace(line, notes=tuple(notes))
+        for note in line.told(RECORD, NAMES):
+            words = tuple(word for word in note.words if word in chosen)
+            if words:
+                text = " ".join(words)
+                if note.kind == RECORD:
+                    text = " ".join(field for field in _FIELD.split(note.text) if any(word in field for word in words))
+                notes.append(note._replace(text=text, words=words))
+        return _with(made, notes)

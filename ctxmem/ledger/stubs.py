@@ -1,4 +1,4 @@
-"""What stands in a prompt for what is not shown in full: stubs and cut texts.
+"""What stands in a prompt for what is not shown in full: stubs, cut texts, image stubs; and how quoted text is escaped.
 
 Invariants:
     I1. The same segment gives the same bytes for ever.
@@ -8,27 +8,70 @@ Invariants:
 from collections.abc import Callable
 from typing import Final
 
+from ctxmem.ledger.gist import escaped, excerpts
+
+STUB_CHARS: Final = 200  # of a result that is cut, what still stands
+HALF_CHARS: Final = 100
 _LEAST_CUT_TOKENS: Final = 60  # below it head and tail would be shorter than the notice between them
 
 
-def _way_back(segment_id: int, *, has_memory_read: bool) -> str:
-    return f"memory_read({segment_id}) shows it" if has_memory_read else "run the call again if needed"
+def _way_back(segment_id: int, *, has_memory_read: bool, changed: bool) -> str:
+    if has_memory_read:
+        return f"memory_read({segment_id}) shows it"
+    return "it was done; do not run it again" if changed else "run the call again if needed"
 
 
-def stub(segment_id: int, tokens: int, *, has_memory_read: bool, gist: str = "") -> str:
-    """Return what stands for a result that is cut: its id, its size, what it held, the way back.
+def stub(
+    segment_id: int, text: str, tokens: int, failed: str = "", *, has_memory_read: bool, changed: bool = False
+) -> str:
+    r"""Return what stands for a result that is cut: how it began and ended, or whole records; its size, the way back.
 
-    >>> stub(12, 4312, has_memory_read=True)
-    '[#12 result cut: 4,312 tokens; memory_read(12) shows it]'
+    `failed` is the line that says why a call failed; `changed` says that running the call again would do it again.
+
+    >>> print(stub(12, "line one\nline two\nline three", 4312, has_memory_read=True))
+    line one
+    [#12 cut: 4,312 tokens; memory_read(12) shows it]
+    line three
     """
-    held = f": {gist}" if gist else ""
-    return (
-        f"[#{segment_id} result cut: {tokens:,} tokens; {_way_back(segment_id, has_memory_read=has_memory_read)}]{held}"
+    way_back = _way_back(segment_id, has_memory_read=has_memory_read, changed=changed)
+    cut = f"[#{segment_id} cut: {tokens:,} tokens; {way_back}]"
+    if failed:
+        return f"{cut} failed: {failed[: STUB_CHARS if failed.isascii() else STUB_CHARS // 3]}"
+    records = _records(text)
+    if records:
+        return f"{records}\n{cut}"
+    half = HALF_CHARS if text.isascii() else HALF_CHARS // 3  # of other scripts a sign may take a token
+    rows = [escaped(row) for row in text[:4_000].splitlines() if row.strip()]
+    last = (
+        [escaped(row) for row in text[-2_000:].splitlines() if row.strip()]
+        if len(rows) > 1 or len(text) > 4_000
+        else []
     )
+    head = rows[0][:half] if rows else ""
+    tail = last[-1][-half:] if last and last[-1] != (rows[0] if rows else "") else ""
+    return "\n".join(part for part in (head, cut, tail) if part)
+
+
+def _records(text: str) -> str:
+    """Return the first whole records of a JSON text; nothing of any other."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return ""
+    kept, left = [], STUB_CHARS if text.isascii() else STUB_CHARS // 3
+    for one in excerpts(text)[:40]:
+        if "=" in one.text and len(one.text) <= left:
+            kept.append(one.text)
+            left -= len(one.text) + 3
+    return " | ".join(kept)
 
 
 def shortened(
-    segment_id: int, text: str, limit_tokens: int, count: Callable[[str], int], *, has_memory_read: bool
+    segment_id: int,
+    text: str,
+    limit_tokens: int,
+    count: Callable[[str], int],
+    *,
+    has_memory_read: bool,
+    changed: bool = False,
 ) -> str:
     """Keep the head and the tail of a text within `limit_tokens`, and name the cut between them."""
     total = count(text)
@@ -39,7 +82,7 @@ def shortened(
     share = max(0.0, (limit_tokens - 40) / total)
     while True:
         half = int(len(text) * share / 2)
-        way_back = _way_back(segment_id, has_memory_read=has_memory_read)
+        way_back = _way_back(segment_id, has_memory_read=has_memory_read, changed=changed)
         cut = f"\n[#{segment_id} cut here: about {total - limit_tokens:,} tokens; {way_back}]\n"
         made = text[:half] + cut + (text[-half:] if half else "")
         if count(made) <= limit_tokens or half == 0:

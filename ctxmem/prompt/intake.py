@@ -4,20 +4,31 @@ I1. A record holds all that its context needs to admit it again: a context is re
 I2. A result answers the newest outstanding call with its id; what answers nothing is kept, and rendered as text.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 from ctxmem import inputs, tokens
 from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
 from ctxmem.errors import BadInput
+from ctxmem.ledger.nature import is_program
+from ctxmem.ledger.outcome import failure
 from ctxmem.prompt import calls
-from ctxmem.providers import Draft, images_of, is_wire_id
+from ctxmem.providers import Draft, images_of, is_wire_id, said_of
 from ctxmem.segment import Call, Facets, Facts, Record
 
 FacetsOfCall = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 
 MESSAGE_FRAME_TOKENS = 8  # a message of ours: its framing, at most
+INSTRUCTION_CHARS = 24  # instructions that share their beginning are of one kind
+LIST_ITEMS = 3  # of a text that is a plan, a to-do list or a summary, at least
+REQUEST_WORDS = 8  # of a user message that one can work by, at least
+LOOKED_AT_CHARS = 8_000  # of a text, for what it is
+_ITEMS = re.compile(r"^\s*(?:\d+[.)]|[-*•]|- \[.\])\s+\S", re.MULTILINE)
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, Japanese, Chinese
+_OPENING = re.compile(r"\s*[\[<(#*]*[A-Za-z][\w .-]{2,30}[:\]>)]")  # `OBSERVATION:`, `[tool result]`, `<output>`
 DIGEST_TOKENS = 64  # shorter results are not compared by content
 
 
@@ -79,7 +90,7 @@ def renamed_calls(made: Sequence[Call], known: Callable[[str], bool]) -> tuple[i
 def item(segment_id: int, group: int, record: Record) -> Item:
     """Say what the collector needs to know of a segment."""
     facets, facts = record.facets, record.facts
-    is_result = facts.call_index >= 0
+    is_result = facts.call_index >= 0 or (record.kind == "tool" and record.call_id is None)
     return Item(
         segment_id=segment_id,
         group=group,
@@ -90,12 +101,51 @@ def item(segment_id: int, group: int, record: Record) -> Item:
         task=_first(facets.get("task")),
         files=_files(facets) if is_result and not facts.is_error else (),
         is_result=is_result,
-        is_error=facts.is_error,
+        is_error=is_result and _has_failed(record),
         digest=_digest(record) if is_result and record.tokens >= DIGEST_TOKENS and not facts.sources else None,
         refs=record.refs,
         calls=len(record.calls),
         image_tokens=facts.image_tokens,
+        text_tokens=_text_tokens(record),
+        tool=_tool(record),
+        has_list=record.kind == "assistant" and len(_ITEMS.findall(record.text[:LOOKED_AT_CHARS])) >= LIST_ITEMS,
+        is_request=record.kind == "user" and _n_words(record.text[:LOOKED_AT_CHARS]) >= REQUEST_WORDS,
     )
+
+
+def _n_words(text: str) -> int:
+    """Count words; two signs of a script without spaces count as one."""
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
+
+
+def _tool(record: Record) -> int:
+    """Name the tool of a step, or how an instruction or a user message begins.
+
+    Instructions that begin alike replace each other; user messages that do may be results of a text protocol.
+    """
+    name = record.calls[0].name if record.calls else ""
+    if record.kind == "system":
+        name = record.text.lstrip()[:INSTRUCTION_CHARS]
+    elif record.kind == "user":
+        opening = _OPENING.match(record.text)
+        name = opening[0] if opening else ""
+    return crc32(name.encode("utf-8", "surrogatepass")) if name else 0
+
+
+def _has_failed(record: Record) -> bool:
+    """Say whether a result is a failure, by its form where the caller did not say."""
+    name = str(record.facets.get("tool", ""))
+    return bool(failure(record.text, is_error=record.facts.is_error, is_program=is_program(name, {})))
+
+
+def _text_tokens(record: Record) -> int:
+    """Estimate what an assistant's text takes as a message of its own; 0 where there is none."""
+    if record.kind != "assistant" or not record.text.strip():
+        return 0
+    if not record.calls:
+        return record.tokens
+    said = said_of(record)
+    return min(record.tokens, MESSAGE_FRAME_TOKENS + len(said) // 3) if said else 0
 
 
 def _digest(record: Record) -> int:

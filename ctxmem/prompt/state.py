@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ctxmem import tokens
-from ctxmem.collector.working import ASSISTANT, FULL, LABELLED, USER, WorkingSet
+from ctxmem.collector.working import ASSISTANT, FULL, LABELLED, TEXT, USER, WorkingSet
 from ctxmem.errors import FormatMismatch
-from ctxmem.ledger.abridge import Line
 from ctxmem.ledger.ledger import Ledger
+from ctxmem.ledger.line import Line
 from ctxmem.prompt import intake
 from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.search.facets import IdSet, dump_ids, load_ids
@@ -62,8 +62,8 @@ class State:
             self.systems.append((segment_id, record.tokens))
             return
         group = record.group_id(segment_id)
-        if group != segment_id and group not in self.working:
-            return  # its group has left the prompt
+        if group != segment_id and (group not in self.working or self.working.is_worded(group)):
+            return  # its group, or its call, has left the prompt
         if facts.is_inexact:
             self.inexact.add(segment_id)
         self.working.append(intake.item(segment_id, group, record))
@@ -134,6 +134,10 @@ class State:
         if self.system_id >= 0:
             shown.add(self.system_id)
         return shown
+
+    def worded(self) -> IdSet:
+        """Return the ids of the messages of which the words alone are shown."""
+        return IdSet(s.segment_id for s in self.working.shown() if s.form == TEXT)
 
     def remove(self, groups: Sequence[int]) -> None:
         """Remove groups that the working set no longer shows."""

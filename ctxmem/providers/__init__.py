@@ -10,7 +10,7 @@ from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
 from ctxmem.providers.shape import Fit, Shape
-from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message
+from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message, said_of
 
 PROVIDERS = tuple(sorted(SHAPES))
 
@@ -34,6 +34,7 @@ __all__ = [
     "parse",
     "rendered_tokens",
     "result_message",
+    "said_of",
     "validate",
     "wire_id",
 ]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, levels, plan
-from ctxmem.collector.sweep import Step, cheapest, sweep
+from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, sweep
 from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
@@ -52,7 +52,8 @@ def test_results_are_cut_before_calls_are_dropped():
 
     assert made.stubbed
     assert not made.dropped
-    assert all(form.code == STUB for form in made.forms.values())
+    assert {form.code for form in made.forms.values()} == {STUB, SHORT}  # the newest cut to the room that is left
+    assert int(made.tokens_after.sum()) <= 8_000 - 1_300
 
 
 def test_superseded_results_go_first():
@@ -88,9 +89,17 @@ def test_an_oversized_root_is_shortened_not_refused():
     assert int(made.tokens_after.sum()) <= 10_000
 
 
+def test_a_user_message_that_is_larger_than_the_budget_is_shortened():
+    made = planned(built([30_000, 400, 400]))
+
+    assert made.forms[0].code == SHORT
+    assert 1_000 < int(made.tokens_after[0]) < 10_000
+    assert 0 in made.stubbed
+
+
 def test_a_user_message_that_cannot_fit_is_an_overflow_that_lists_the_roots():
     with pytest.raises(WindowOverflow) as caught:
-        planned(built([30_000, 400, 400]))
+        planned(built([30_000, 400, 400]), policy=Policy(oversized="raise"))
 
     assert caught.value.roots[0] == (0, 30_000, "newest user message")
     assert caught.value.needed > caught.value.budget == 10_000
@@ -148,9 +157,9 @@ def test_a_plan_keeps_roots_groups_and_budget_or_overflows(sizes, users, budget,
     again = planned(working, budget, int(share * budget))
     assert made.pack() == again.pack()
     assert made.forms == again.forms
-    assert sorted([*made.kept, *made.stubbed, *made.dropped]) == working.group_ids()
+    assert sorted([*made.kept, *made.stubbed, *made.worded, *made.dropped]) == working.group_ids()
     assert working.group_ids()[-1] not in made.dropped
-    working.apply(made.dropped, made.forms)
+    working.apply(made.dropped, made.forms, {})
     assert working.tokens == int(made.tokens_after.sum())
     assert working.tokens <= budget
     calls, results = working.segments["calls"].sum(), working.segments["is_result"].sum()
@@ -175,6 +184,15 @@ def test_the_cheapest_steps_are_those_of_a_sort(data, n):
         expected.append(row)
         total += int(freed[row])
     assert taken.tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 40)), min_size=1, max_size=64), st.integers(0, 900))
+def test_a_heap_and_arithmetic_take_the_same_steps(steps, need):
+    values, freed = (np.array(column, np.int64) for column in zip(*steps, strict=True))
+
+    few = cheapest(values, freed, need).tolist()
+    many = cheapest(np.append(values, [NEVER] * FEW), np.append(freed, [0] * FEW), need).tolist()
+    assert few == many
 
 
 def test_many_steps_are_bucketed_and_free_just_enough():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.ledger.stubs import shortened, stub
+from ctxmem.ledger.stubs import STUB_CHARS, shortened, stub
 
 
 def words(text: str) -> int:
@@ -13,8 +13,49 @@ def words(text: str) -> int:
 
 
 def test_a_stub_names_id_size_and_the_way_back():
-    assert stub(12, 4312, has_memory_read=True) == "[#12 result cut: 4,312 tokens; memory_read(12) shows it]"
-    assert "memory_read" not in stub(12, 4312, has_memory_read=False)
+    assert stub(12, "", 4312, has_memory_read=True) == "[#12 cut: 4,312 tokens; memory_read(12) shows it]"
+    assert stub(12, "", 4312, has_memory_read=False) == "[#12 cut: 4,312 tokens; run the call again if needed]"
+
+
+def test_a_call_that_changed_something_is_not_to_be_run_again():
+    made = stub(12, "", 4312, has_memory_read=False, changed=True)
+
+    assert made == "[#12 cut: 4,312 tokens; it was done; do not run it again]"
+    assert "run the call" not in shortened(7, "x" * 9_000, 200, words, has_memory_read=False, changed=True)
+
+
+def test_of_a_text_its_first_and_last_line_stay():
+    text = "\n".join(["collected 40 items", *(f"line {n}" for n in range(500)), "38 passed, 2 skipped", ""])
+
+    assert stub(3, text, 900, has_memory_read=True).split("\n") == [
+        "collected 40 items",
+        "[#3 cut: 900 tokens; memory_read(3) shows it]",
+        "38 passed, 2 skipped",
+    ]
+
+
+def test_of_json_whole_records_stay():
+    text = '[{"flight": "HAT110", "price": 207}, {"flight": "HAT132", "price": 99}' + ', {"n": 1}' * 99 + "]"
+    head, cut = stub(3, text, 900, has_memory_read=True).split("\n")
+
+    assert head.startswith("flight=HAT110 price=207 | flight=HAT132 price=99")
+    assert cut.startswith("[#3 cut")
+
+
+def test_a_failure_keeps_its_reason():
+    made = stub(3, "Traceback\n" * 99, 900, "KeyError: 'user'", has_memory_read=True)
+
+    assert made == "[#3 cut: 900 tokens; memory_read(3) shows it] failed: KeyError: 'user'"
+
+
+@given(st.text(max_size=6_000) | st.text('[]#{}":\n\r ab', max_size=300), st.booleans(), st.booleans())
+def test_whatever_the_text_a_stub_is_short_and_its_only_id_its_own(text, has_memory_read, changed):
+    made = stub(7, text, 900, has_memory_read=has_memory_read, changed=changed)
+
+    assert made.count("[#") == 1
+    assert len(made) <= STUB_CHARS + 120
+    assert len(made.splitlines()) <= 3
+    assert made == stub(7, text, 900, has_memory_read=has_memory_read, changed=changed)
 
 
 @given(st.text(max_size=3_000), st.integers(12, 400))

@@ -1,0 +1,203 @@
+"""Write the line of one group: what was done, whether it failed and why, what was said, what its results named."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from ctxmem.ledger.gist import (
+    arguments_text,
+    cut_words,
+    escaped,
+    excerpts,
+    is_quotable,
+    string_values,
+    target_of,
+    words_of,
+)
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, Doing, Line, Note
+from ctxmem.ledger.nature import Nature, is_program, nature_of_call
+from ctxmem.ledger.outcome import failure
+from ctxmem.segment import Call, Record
+
+USER_SAID: Final = "user said: "
+ANSWER_CHARS: Final = 160  # a user message up to this is told with what it answers
+ASKED_SENTENCES: Final = 4  # of that
+USER_CHARS: Final = 300  # quoted of a user message
+USER_BRIEF_CHARS: Final = 70
+ARGUMENT_CHARS: Final = 240
+BRIEF_CHARS: Final = 90  # of one call's arguments, where room is short
+SENTENCE_CHARS: Final = 200
+SENTENCES: Final = 4  # quoted of one assistant message
+SHORT_CHARS: Final = 80  # a result up to this is quoted whole
+LONG_CHARS: Final = 3_000  # of a text longer than this, a name says little until another step has it too
+MOST_CHARS: Final = 4_000  # of arguments, or of what was said, that are looked at
+MOST_WORDS: Final = 40  # of the arguments of one call that the line itself does not show
+CALL_WEIGHT: Final = 4  # a name that the model itself wrote in a call, over one that it only saw
+
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")  # noqa: RUF001 - signs of other scripts are meant
+_MARKUP = re.compile(r"^(?:[\s>#*+\-•–|]+|\(?\d{1,3}[.)]\s+|\[[ xX]\]\s+)+|\*\*")  # noqa: RUF001 - signs of other scripts are meant
+_TELLS = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\"[^\"]{2,60}\"|“[^”]{2,60}”|「[^」]{1,60}」|\d")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_ASKS = ("?", "？", "؟", "?)", "?*")  # noqa: RUF001 - signs of other scripts are meant
+_ANNOUNCES = (":", "：", ":*", "...", "…")  # noqa: RUF001 - signs of other scripts are meant
+_LEAST_WORDS: Final = 4  # a row of fewer is a heading, a greeting, a fragment; one less where it names something
+_LEAST_SIGNS: Final = 8  # the same, where words are not spaced
+
+
+def line_of(
+    group: int, members: Sequence[tuple[int, Record]], *, with_words: bool = True, in_full: bool = True
+) -> Line:
+    """Write the line of one group from its segments, in order.
+
+    `with_words`: with what was said, unless that is shown still. `in_full`: with what can be quoted of results; else
+    only what was called, and what failed.
+    """
+    step = _Step(members[0][0] if members else group, with_words=with_words and in_full, in_full=in_full)
+    for segment_id, record in members:
+        if record.call_id is not None:
+            step.add_result(segment_id, record)
+        elif record.calls:
+            step.add_calls(segment_id, record)
+        else:
+            step.add_text(segment_id, record)
+    return step.line(group)
+
+
+def with_offer(line: Line, before: Line) -> Line:
+    """Return the line of a user's short answer with what it answers: an agreement alone says nothing.
+
+    >>> offer = Line(6, 6, 6, "", (Doing("said"),), (Note(6, SAID, "Shall I book HAT110 for $207?"),))
+    >>> with_offer(Line(7, 7, 7, "user said: Yes", (), ()), offer).text()
+    '[#7] asked: Shall I book HAT110 for $207?; user said: Yes'
+    """
+    is_answer = line.head.startswith(USER_SAID) and len(line.head) <= len(USER_SAID) + ANSWER_CHARS
+    if not is_answer or before.head or before.is_run:
+        return line
+    asked = [note._replace(kind=ASKED) for note in list(before.told(SAID))[-ASKED_SENTENCES:]]
+    return line.with_notes(iter((*asked, *line.notes)))
+
+
+class _Step:
+    """One group, read member by member."""
+
+    def __init__(self, source: int, *, with_words: bool, in_full: bool) -> None:
+        self.source, self.with_words, self.in_full = source, with_words, in_full
+        self.heads: list[str] = []
+        self.briefs: list[str] = []
+        self.notes: list[Note] = []
+        self.calls: tuple[Call, ...] = ()
+        self.done: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.changes = False
+
+    def add_calls(self, segment_id: int, record: Record) -> None:
+        self.calls = record.calls
+        if self.with_words:
+            self.notes += [_said(segment_id, text) for text in findings(record.text)]
+        for call in record.calls:
+            name, arguments = escaped(call.name), call.arguments
+            shown = arguments_text(arguments, ARGUMENT_CHARS)
+            self.heads.append(f"{name} {shown}")
+            self.briefs.append(f"{name} {arguments_text(arguments, BRIEF_CHARS)}")
+            self.done[name] += 1
+            self.changes = self.changes or nature_of_call(call.name, arguments) == "change"
+            if target := target_of(arguments):
+                self.notes.append(Note(segment_id, TARGET, target))
+            if not self.in_full:
+                continue
+            more = [word for word in words_of(" ".join(string_values(arguments, MOST_CHARS))) if word not in shown]
+            self.notes += [Note(segment_id, NAMES, word, (word,), CALL_WEIGHT) for word in more[:MOST_WORDS]]
+
+    def add_result(self, segment_id: int, record: Record) -> None:
+        index = record.facts.call_index
+        call = self.calls[index] if 0 <= index < len(self.calls) else Call(record.call_id or "", "", {})
+        runs = is_program(call.name, call.arguments)
+        why = failure(record.text, is_error=record.facts.is_error, is_program=runs)
+        if why:
+            self.notes.append(Note(segment_id, FAILED, why))
+            name = escaped(call.name)
+            self.done[name] = max(self.done[name], 1)
+            self.failed[name] += 1
+        else:
+            nature = nature_of_call(call.name, call.arguments)
+            self.notes += _of_result(segment_id, record.text, nature=nature, in_full=self.in_full)
+
+    def add_text(self, segment_id: int, record: Record) -> None:
+        if record.role == "user":
+            text = escaped(record.text[: 2 * USER_CHARS])
+            self.heads.append(USER_SAID + cut_words(text, USER_CHARS))
+            self.briefs.append(USER_SAID + cut_words(text, USER_BRIEF_CHARS))
+            self.done["user said"] += 1
+        else:
+            self.notes += [_said(segment_id, text) for text in findings(record.text, most=2 * SENTENCES)]
+            self.done["said"] += 1
+
+    def line(self, group: int) -> Line:
+        doings = tuple(Doing(name, n, min(n, self.failed[name])) for name, n in self.done.items())
+        head, brief = "; ".join(self.heads), "; ".join(self.briefs)
+        notes = tuple(sorted(self.notes, key=lambda note: note.kind))
+        return Line(group, group, self.source, head, doings, notes, self.changes, brief if brief != head else "")
+
+
+def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> list[Note]:
+    """Return what may be quoted of the result of a call that did not fail."""
+    short = text.strip()
+    if not short:
+        return [Note(segment_id, OUTCOME, "(empty)")]
+    if len(short) <= SHORT_CHARS:
+        whole = escaped(short)
+        return [Note(segment_id, OUTCOME, whole, tuple(words_of(whole)))]
+    n_lines = short.count("\n") + 1
+    size = "ok" if nature == "change" else f"{n_lines} lines" if n_lines > 1 else f"{len(short):,} characters"
+    notes = [Note(segment_id, SIZE, size)]
+    last = escaped(short[-SHORT_CHARS - 1 :].rpartition("\n")[2])
+    if nature == "run" and n_lines > 1 and last and len(last) <= SHORT_CHARS:  # programs say last what came of it
+        notes.append(Note(segment_id, OUTCOME, f"{n_lines} lines, the last: {last}"))
+    for one in excerpts(text) if in_full else ():
+        is_record = "=" in one.text
+        weight = 1 if is_record or len(text) <= LONG_CHARS else 0
+        notes.append(Note(segment_id, RECORD if is_record else NAMES, one.text, one.words, weight))
+    return notes
+
+
+def _said(segment_id: int, text: str) -> Note:
+    """Note a sentence; one that names or counts something goes before others where room is short."""
+    return Note(segment_id, SAID, text, weight=2 if _names_something(text) else 1)
+
+
+def _names_something(row: str) -> bool:
+    return _TELLS.search(row) is not None or any(map(is_quotable, words_of(row)))
+
+
+def findings(text: str, most: int = SENTENCES) -> list[str]:
+    r"""Return the sentences of an assistant's text that tell something, in their order.
+
+    By form alone, since conversations are in any language: a sentence that names or counts something (code, bold type,
+    a quotation, a number, a path), the first and the last one, and the last question go before others. What only
+    announces the next thing (it ends with a colon and stands last, after others), a question that was followed by
+    another, headings and code blocks are left out.
+
+    >>> findings("Let me look. The bug is in `parse()`: it drops line 3.\n\n```\nx = 1\n```\nNow the fix:")
+    ['The bug is in `parse()`: it drops line 3.']
+    """
+    rows = [_MARKUP.sub("", row.strip()).strip() for row in _SENTENCE.split(_FENCE.sub("\n", text[:MOST_CHARS]))]
+    rows = [row for row in dict.fromkeys(rows) if _is_sentence(row)]
+    asked = max((at for at, row in enumerate(rows) if row.endswith(_ASKS)), default=-1)
+    found: list[tuple[int, int, str]] = []
+    for at, row in enumerate(rows):
+        if row.endswith(_ANNOUNCES) and at == len(rows) - 1 > 0 and not _TELLS.search(row):
+            continue
+        worth = 2 * bool(_TELLS.search(row)) + any(is_quotable(word) for word in words_of(row))
+        worth += (at == len(rows) - 1) + (at == 0) + 2 * (at == asked)
+        worth -= 3 * (row.endswith(_ASKS) and at != asked) + 2 * row.endswith(_ANNOUNCES)
+        if worth >= 0:
+            found.append((-worth, at, cut_words(escaped(row), SENTENCE_CHARS)))
+    best = sorted(found)[:most]
+    return [row for _, _, row in sorted(best, key=lambda one: one[1])]
+
+
+def _is_sentence(row: str) -> bool:
+    least = _LEAST_WORDS - (_TELLS.search(row) is not None)
+    return len(row.split()) >= least or (_UNSPACED.search(row) is not None and len(row) >= _LEAST_SIGNS)

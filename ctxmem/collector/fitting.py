@@ -12,7 +12,7 @@ import numpy as np
 
 from ctxmem.collector.decisions import Forms
 from ctxmem.collector.growable import Array
-from ctxmem.collector.roots import NO_RULE, RECENT, RESTORED, RULES, TASK, Roots
+from ctxmem.collector.roots import ANSWERED, NO_RULE, RECENT, RESTORED, RULES, TASK, Roots
 from ctxmem.collector.shorten import shorten
 from ctxmem.collector.working import WorkingSet
 from ctxmem.errors import WindowOverflow
@@ -55,11 +55,12 @@ _ATTEMPTS: Final = (
     _Attempt((), 0.10),
     _Attempt(_BY_VALUE, 0.10),
     _Attempt(_BY_VALUE),
-    _Attempt((*_BY_VALUE, TASK), 0.10),
-    _Attempt((*_BY_VALUE, TASK)),
-    _Attempt((*_BY_VALUE, TASK), takes_ledger=True),
-    _Attempt(_BY_VALUE, 0.05, cuts_users=True),
-    _Attempt((*_BY_VALUE, TASK), cuts_users=True, takes_ledger=True),
+    _Attempt((*_BY_VALUE, ANSWERED)),
+    _Attempt((*_BY_VALUE, ANSWERED, TASK), 0.10),
+    _Attempt((*_BY_VALUE, ANSWERED, TASK)),
+    _Attempt((*_BY_VALUE, ANSWERED, TASK), takes_ledger=True),
+    _Attempt((*_BY_VALUE, ANSWERED), 0.05, cuts_users=True),
+    _Attempt((*_BY_VALUE, ANSWERED, TASK), cuts_users=True, takes_ledger=True),
 )
 
 

@@ -23,8 +23,9 @@ from ctxmem.collector.keepvalue import (
     USER_WEIGHT,
     keep_values,
 )
-from ctxmem.collector.lasting import SMALL_USER_TOKENS, needed_next, offers, words_last
+from ctxmem.collector.lasting import SMALL_USER_TOKENS, needed_next, words_last
 from ctxmem.collector.mark import Marked
+from ctxmem.collector.roots import offers
 from ctxmem.collector.sweep import Step
 from ctxmem.collector.working import ASSISTANT, FULL, GONE, STUB, USER, WorkingSet
 

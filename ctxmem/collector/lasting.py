@@ -6,12 +6,11 @@ from typing import Final
 import numpy as np
 
 from ctxmem.collector.growable import Array
-from ctxmem.collector.roots import user_rows
+from ctxmem.collector.roots import offers, user_rows
 from ctxmem.collector.working import ASSISTANT, EDIT, READ, USER, WorkingSet
 
 SMALL_USER_TOKENS: Final = 500  # a user message up to this may go last
 WORDS_SHARE: Final = 0.30  # of the budget, for what users typed, and what the assistant said and planned
-ANSWER_TOKENS: Final = 60  # a user message up to this means little without the message it answers
 NEEDED_SHARE: Final = 0.10  # of the budget, for what the next step most likely needs
 SHOWN: Final = 2  # results that show one file, the newest: a part of it may have been read since the whole
 CHANGES: Final = 4  # of one file, the newest
@@ -42,15 +41,6 @@ def words_last(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array
             mask[list(unit)] = True
     found: Array = mask & ~is_root
     return found
-
-
-def offers(working: WorkingSet) -> dict[int, int]:
-    """Return by row of a short user message the row of the assistant's message that it answers."""
-    groups = working.groups
-    short = np.flatnonzero((groups["kind"] == USER) & (groups["tokens"] <= ANSWER_TOKENS))
-    rows = short[short > 0]
-    answers = rows[(groups["kind"][rows - 1] == ASSISTANT) & (groups["text_tokens"][rows - 1] > 0)]
-    return {row: row - 1 for row in answers.tolist()}
 
 
 def needed_next(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array:

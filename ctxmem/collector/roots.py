@@ -18,6 +18,7 @@ RULES: Final = (
     "newest user message",
     "open call",
     "newest group",
+    "answered",
     "restored",
     "recent",
     "user message",
@@ -25,11 +26,12 @@ RULES: Final = (
     "value",
     "superseded",
 )
-(PINNED, SYSTEM_RULE, TASK, NEWEST_USER, OPEN_CALL, NEWEST, RESTORED, RECENT) = range(8)
-(SMALL_USER, REFERENCED, VALUE, SUPERSEDED) = range(8, 12)
+(PINNED, SYSTEM_RULE, TASK, NEWEST_USER, OPEN_CALL, NEWEST, ANSWERED, RESTORED, RECENT) = range(9)
+(SMALL_USER, REFERENCED, VALUE, SUPERSEDED) = range(9, 13)
 
 OPEN_TURNS: Final = 64  # a call that was not answered within so many turns no longer holds its group
 PROTOCOL_MESSAGES: Final = 3  # so many user messages that begin alike are an agent's results, where it makes no calls
+ANSWER_TOKENS: Final = 60  # a user message up to this means little without the message it answers
 RECENT_SHARE: Final = 0.10  # of the budget, for the newest groups; beyond it their value keeps them
 NO_RULE: Final = 255
 
@@ -63,6 +65,15 @@ def user_rows(working: WorkingSet) -> Array:
     return said if len(said) else users
 
 
+def offers(working: WorkingSet) -> dict[int, int]:
+    """Return by row of a short user message the row of the assistant's message that it answers."""
+    groups = working.groups
+    short = np.flatnonzero((groups["kind"] == USER) & (groups["tokens"] <= ANSWER_TOKENS))
+    rows = short[short > 0]
+    answers = rows[(groups["kind"][rows - 1] == ASSISTANT) & (groups["text_tokens"][rows - 1] > 0)]
+    return {row: row - 1 for row in answers.tolist()}
+
+
 def task_row(working: WorkingSet, users: Array) -> int:
     """Return the row of the request that governs the work; -1 where nobody said anything.
 
@@ -94,6 +105,8 @@ def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Po
     users = user_rows(working)
     if len(users):
         rules[task_row(working, users)] = TASK
+        if (offer := offers(working).get(int(users[-1]), -1)) >= 0:
+            rules[offer] = min(ANSWERED, rules[offer])
         rules[users[-1]] = NEWEST_USER  # after the task's rule: a message that is both must not give way
     rules[_ruling(working)] = SYSTEM_RULE
     rules[groups["pins"] > 0] = PINNED

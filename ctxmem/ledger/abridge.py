@@ -79,6 +79,7 @@ def abridge(lines: Sequence[Line], room_tokens: float, seen: Collection[str]) ->
     whole, made, costs = whole[n_gone:], made[n_gone:], costs[n_gone:]
     passes = (
         _with_reason,
+        _with_offer,
         _with_asked,
         _with_said,
         _Names(whole, room_tokens, seen),
@@ -274,6 +275,10 @@ def _with(made: Line, more: Iterable[Note], *without: int) -> Line:
 def _with_reason(line: Line, made: Line) -> Line:
     reasons = list(line.told(FAILED))
     return _with(made, reasons[-1:] if line.is_run else reasons, FAILED) if reasons else made
+
+
+def _with_offer(line: Line, made: Line) -> Line:
+    return _with(made, _most_telling(line, ASKED), ASKED) if not line.is_run and any(line.told(ASKED)) else made
 
 
 def _with_asked(line: Line, made: Line) -> Line:

@@ -38,10 +38,11 @@ CALL_WEIGHT: Final = 4  # a name that the model itself wrote in a call, over one
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")  # noqa: RUF001 - signs of other scripts are meant
 _MARKUP = re.compile(r"^(?:[\s>#*+\-•–|]+|\(?\d{1,3}[.)]\s+|\[[ xX]\]\s+)+|\*\*")  # noqa: RUF001 - signs of other scripts are meant
-_TELLS = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\"[^\"]{2,60}\"|“[^”]{2,60}”|「[^」]{1,60}」|\d")
+_TELLS = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\"[^\"]{2,60}\"|“[^”]{2,60}”|「[^」]{1,60}」|\d+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _ASKS = ("?", "？", "؟", "?)", "?*")  # noqa: RUF001 - signs of other scripts are meant
 _ANNOUNCES = (":", "：", ":*", "...", "…")  # noqa: RUF001 - signs of other scripts are meant
+_MOST_WEIGHT: Final = 8  # of a sentence, by what it names
 _LEAST_WORDS: Final = 4  # a row of fewer is a heading, a greeting, a fragment; one less where it names something
 _LEAST_SIGNS: Final = 8  # the same, where words are not spaced
 
@@ -163,12 +164,9 @@ def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> 
 
 
 def _said(segment_id: int, text: str) -> Note:
-    """Note a sentence; one that names or counts something goes before others where room is short."""
-    return Note(segment_id, SAID, text, weight=2 if _names_something(text) else 1)
-
-
-def _names_something(row: str) -> bool:
-    return _TELLS.search(row) is not None or any(map(is_quotable, words_of(row)))
+    """Note a sentence; the more it names or counts, the earlier it is told where room is short."""
+    named = {word for word in words_of(text) if any(map(str.isdigit, word)) or is_quotable(word)}
+    return Note(segment_id, SAID, text, weight=1 + min(len(named) + len(_TELLS.findall(text)), _MOST_WEIGHT))
 
 
 def findings(text: str, most: int = SENTENCES) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ctxmem.collector.growable import Array
 from ctxmem.collector.roots import offers, user_rows
-from ctxmem.collector.working import ASSISTANT, EDIT, READ, USER, WorkingSet
+from ctxmem.collector.working import ASSISTANT, EDIT, READ, WorkingSet
 
 SMALL_USER_TOKENS: Final = 500  # a user message up to this may go last
 WORDS_SHARE: Final = 0.30  # of the budget, for what users typed, and what the assistant said and planned

@@ -26,6 +26,7 @@ from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE
 Count: TypeAlias = Callable[[str], int]
 
 LEAST_TEXT_CHARS: Final = 60  # of a reason, or of what was said, at least
+LEAST_ASKED_CHARS: Final = 100  # of a sentence of an offer that the user answered
 LEAST_OUTCOME_CHARS: Final = 24
 NAME_SHARE: Final = 0.35  # of the room, for names at most
 NAME_EXPONENT: Final = 0.25  # how much a long name must be worth more than a short one
@@ -248,7 +249,7 @@ def _least(line: Line) -> Line:
         if [doing.name for doing in line.doings] == ["said"]:
             kept += [_cut(note, LEAST_TEXT_CHARS) for note in _most_telling(line, SAID)]
         return line.with_notes(iter(kept))
-    kept += [_cut(note, LEAST_TEXT_CHARS) for note in _most_telling(line, ASKED)]
+    kept += [_cut(note, LEAST_ASKED_CHARS) for note in _offer(line)]
     if not line.has_failed:
         kept += [_cut(note, LEAST_OUTCOME_CHARS) for note in (list(line.told(SIZE)) or list(line.told(OUTCOME)))[:1]]
     if not line.head:
@@ -261,6 +262,12 @@ def _most_telling(line: Line, kind: int) -> list[Note]:
     """Return the one sentence that names most, the last of equals; none where there is none."""
     said = list(line.told(kind))
     return [max(reversed(said), key=lambda note: note.weight)] if said else []
+
+
+def _offer(line: Line) -> list[Note]:
+    """Return the question that a user answered, the last, and of the sentences before it the one that names most."""
+    asked = list(line.told(ASKED))
+    return [max(reversed(asked[:-1]), key=lambda note: note.weight), asked[-1]] if len(asked) > 1 else asked
 
 
 def _cut(note: Note, most: int) -> Note:
@@ -278,7 +285,7 @@ def _with_reason(line: Line, made: Line) -> Line:
 
 
 def _with_offer(line: Line, made: Line) -> Line:
-    return _with(made, _most_telling(line, ASKED), ASKED) if not line.is_run and any(line.told(ASKED)) else made
+    return _with(made, _offer(line), ASKED) if not line.is_run and any(line.told(ASKED)) else made
 
 
 def _with_asked(line: Line, made: Line) -> Line:

@@ -76,7 +76,9 @@ def with_offer(line: Line, before: Line) -> Line:
     is_answer = line.head.startswith(USER_SAID) and len(line.head) <= len(USER_SAID) + ANSWER_CHARS
     if not is_answer or before.head or before.is_run:
         return line
-    asked = [note._replace(kind=ASKED) for note in list(before.told(SAID))[-ASKED_SENTENCES:]]
+    said = list(before.told(SAID))
+    best = sorted(said[:-1], key=lambda note: -note.weight)[: ASKED_SENTENCES - 1]
+    asked = [note._replace(kind=ASKED) for note in said if note in best or note is said[-1]]
     return line.with_notes(iter((*asked, *line.notes)))
 
 
@@ -165,8 +167,7 @@ def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> 
 
 def _said(segment_id: int, text: str) -> Note:
     """Note a sentence; the more it names or counts, the earlier it is told where room is short."""
-    named = {word for word in words_of(text) if any(map(str.isdigit, word)) or is_quotable(word)}
-    return Note(segment_id, SAID, text, weight=1 + min(len(named) + len(_TELLS.findall(text)), _MOST_WEIGHT))
+    return Note(segment_id, SAID, text, weight=1 + min(len(words_of(text)) + len(_TELLS.findall(text)), _MOST_WEIGHT))
 
 
 def findings(text: str, most: int = SENTENCES) -> list[str]:

@@ -52,7 +52,10 @@ Range: TypeAlias = "tuple[int, int, int]"  # segment id, low, high
 
 
 class WorkingSet:
-    """The groups of one context and how each is shown. Not safe from several threads: the context holds its lock."""
+    """The groups of one context and how each is shown.
+
+    Not safe from several threads: the session calls it inside `Session.locked`.
+    """
 
     __slots__ = (
         "_by_path",

@@ -128,7 +128,7 @@ def _json_records(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
 
 
 def _field(key: str, field: Any) -> str:
-    """One field of a record: a scalar, an object of scalars, a short list of scalars; "" for anything else."""
+    """Return one field of a record: a scalar, an object of scalars, a short list of scalars; "" for anything else."""
     if isinstance(field, dict):
         told = [(k, value_text(v)) for k, v in islice(field.items(), 7) if v is not None and v is not False]
         if 0 < len(told) <= 6 and len(field) <= 7 and all(v for _, v in told):
@@ -199,7 +199,7 @@ def is_quotable(word: str) -> bool:
 
 
 def _text_excerpts(text: str) -> Iterator[Excerpt]:
-    """The quotable names of each line that were not in a line before: lists of names, not records."""
+    """Yield the quotable names of each line that were not in a line before: lists of names, not records."""
     if len(text) > MAX_CHARS:
         half = MAX_CHARS // 2
         text = text[:half] + "\n" + text[-half:]

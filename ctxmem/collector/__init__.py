@@ -6,6 +6,6 @@ plan joins them.
 
 from ctxmem.collector.decisions import Decision, Plan
 from ctxmem.collector.plan import plan
-from ctxmem.collector.water import Levels, goal, is_due, levels
+from ctxmem.collector.water import Levels, is_due, levels
 
-__all__ = ["Decision", "Levels", "Plan", "goal", "is_due", "levels", "plan"]
+__all__ = ["Decision", "Levels", "Plan", "is_due", "levels", "plan"]

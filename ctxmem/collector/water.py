@@ -15,8 +15,6 @@ class Levels(NamedTuple):
 
 
 LOW_SHARE: Final = 0.60  # of the budget: what a collection frees down to
-LOW_AGAIN_SHARE: Final = 0.45  # the same, where the collection before it was as good as now
-AGAIN_TURNS: Final = 2  # a collection due within so many turns of the last did not free enough
 HIGH_SHARE: Final = 0.95  # of the budget: no collection starts below it while the cache is warm
 
 
@@ -47,17 +45,6 @@ def levels(
         best = sqrt(2 * turn_tokens * low * (write_price - read_price) / read_price)
         high = min(high, max(HIGH_SHARE * budget_tokens, low + max(least, best)))
     return Levels(round(high), round(low), round(least))
-
-
-def goal(water: Levels, budget_tokens: int, policy: Policy, turns_since_last: int) -> int:
-    """Return what a collection frees down to: `low`, or once further where the last one was at most two turns ago.
-
-    >>> goal(levels(1_000, Policy()), 1_000, Policy(), 7), goal(levels(1_000, Policy()), 1_000, Policy(), 2)
-    (600, 450)
-    """
-    if turns_since_last > AGAIN_TURNS or policy.low is not None:
-        return water.low_tokens
-    return round(LOW_AGAIN_SHARE * budget_tokens)
 
 
 def is_due(

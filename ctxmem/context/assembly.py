@@ -237,8 +237,7 @@ def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | 
     cold = now.is_cold(clock_s) or (now.row.turn > 0 and session.last_sent().system_id != now.state.system_id)
     if not collector.is_due(load, now.room_tokens, water, is_cold=cold, is_thinking_bound=waits):
         return None
-    since = now.row.turn + 1 - now.row.collected_at if now.row.collections else 1 << 30
-    done = collect(session, collector.goal(water, now.room_tokens, now.policy, since), more)
+    done = collect(session, water.low_tokens, more)
     return done if done.changes_anything else None
 
 
@@ -255,7 +254,7 @@ def _lay_out(
     stable, n_stable = _stable(sent_before, at, view.layout)
     row = _next_row(at, request, at.total_tokens + _tokens(extra), clock_s)
     if collected is not None:
-        row = replace(row, collections=row.collections + 1, collected_at=row.turn)
+        row = replace(row, collections=row.collections + 1)
     target = at.target
     turn = TurnRow(
         turn=row.turn,

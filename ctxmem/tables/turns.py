@@ -59,7 +59,6 @@ class ContextRow:
     newest: int = -1  # id of the newest segment that was sent
     epoch: int = 0
     collections: int = 0
-    collected_at: int = 0  # turn of the last collection, 0: none yet
     last_at: float = 0.0
     last_tokens: int = 0  # o200k, of the last prompt
     mean_turn_tokens: float = 0.0

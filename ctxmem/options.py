@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ctxmem import inputs, models
 from ctxmem.errors import BadInput
+from ctxmem.segment import Nature
 
 Durability: TypeAlias = Literal["full", "last-commit-may-go", "unsafe"]
 
@@ -40,6 +41,10 @@ class Options:
             after power loss (a killed process loses nothing more than with "full").
         facets_of_call: `(name, arguments) -> facets` for a tool result, e.g. `{"file": path, "lines": [1, 200]}`;
             None: the built-in reading of common argument names. Facets given by the caller win.
+        nature_of_call: `(name, arguments) -> "read" | "change" | "run"` for a tool call: whether it only reads, changes
+            something in the world (then it keeps its line in the ledger, and is never told to be run again), or runs a
+            program; None from it: the hints of the tool's schema (`readOnlyHint`), else its name and arguments, say.
+            Asked once, when the call is appended.
         models: overrides and additions to the model table, by model name.
         clock: seconds since the epoch; passed in by tests. A context calls both functions without a lock: they may
             use it, and may be called from several threads at once.
@@ -59,6 +64,7 @@ class Options:
 
     durability: Durability = "full"
     facets_of_call: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    nature_of_call: Callable[[str, Mapping[str, Any]], Nature | None] | None = None
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     hot_bytes: int = 64 << 20
@@ -75,6 +81,8 @@ class Options:
             raise BadInput(f"Options.durability={inputs.shown(self.durability)} must be one of {names}")
         if self.facets_of_call is not None:
             _function(self, "facets_of_call", "a function of (name, arguments), or None")
+        if self.nature_of_call is not None:
+            _function(self, "nature_of_call", "a function of (name, arguments), or None")
         _function(self, "clock", "a function that returns seconds since the epoch")
         models.check_overrides(self.models, "Options.models")
         for name, (low, high) in _OPTION_RANGES.items():

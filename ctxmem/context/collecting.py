@@ -131,8 +131,8 @@ def _apply(session: Session, copy: Standing, plan: Plan, policy: Policy, room: i
     forms = {}
     for (segment_id, form), record in zip(plan.forms.items(), get_many(list(plan.forms)), strict=True):
         shown = Shown(segment_id, record.group_id(segment_id), form.code, form.limit_tokens)
-        call = session.call(record.group, record.facts.call_index) if record.facts.call_index >= 0 else None
-        text = session.view.stub_text(shown, record, call, has_memory_read=made.has_memory_read)
+        asked = session.log.get(record.group) if record.facts.call_index >= 0 else None
+        text = session.view.stub_text(shown, record, asked, has_memory_read=made.has_memory_read)
         labelled = record.tokens - record.facts.image_tokens
         taken = labelled if text is None else tokens.count(text) + intake.result_frame_tokens(record)
         forms[segment_id] = form._replace(tokens=taken)

@@ -281,7 +281,7 @@ class Context:
         """
 
         def act(s: Session) -> None:
-            kept = s.now.target.tools if tools is None else tools
+            kept = s.now.target.given_tools if tools is None else tools
             sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
             chosen = choices.target(s.options, s.now.policy, model=model, **sizes)
             surgery.switch(s, chosen)
@@ -315,7 +315,7 @@ class Context:
         inputs.short(session, "session")
         cut = None if at is None else inputs.segment_id(at, "at")
         target = self._session.now.target
-        chosen: dict[str, Any] = {"model": target.model.name if model is None else model, "tools": target.tools}
+        chosen: dict[str, Any] = {"model": target.model.name if model is None else model, "tools": target.given_tools}
         if model is None:
             chosen |= {"provider": target.provider, "window": target.window, "reserve": target.reserve}
         return self._fork(self._session, session, cut, chosen)

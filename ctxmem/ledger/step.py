@@ -16,9 +16,9 @@ from ctxmem.ledger.gist import (
     words_of,
 )
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, Doing, Line, Note
-from ctxmem.ledger.nature import Nature, is_program, nature_of_call
+from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure
-from ctxmem.segment import Call, Record
+from ctxmem.segment import Call, Nature, Record
 
 USER_SAID: Final = "user said: "
 ANSWER_CHARS: Final = 160  # a user message up to this is told with what it answers
@@ -90,22 +90,22 @@ class _Step:
         self.heads: list[str] = []
         self.briefs: list[str] = []
         self.notes: list[Note] = []
-        self.calls: tuple[Call, ...] = ()
+        self.calls: list[tuple[Call, Nature]] = []
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.changes = False
 
     def add_calls(self, segment_id: int, record: Record) -> None:
-        self.calls = record.calls
+        self.calls = [(call, nature_of(record, index)) for index, call in enumerate(record.calls)]
         if self.with_words:
             self.notes += [_said(segment_id, text) for text in findings(record.text)]
-        for call in record.calls:
+        for call, nature in self.calls:
             name, arguments = escaped(call.name), call.arguments
             shown = arguments_text(arguments, ARGUMENT_CHARS)
             self.heads.append(f"{name} {shown}")
             self.briefs.append(f"{name} {arguments_text(arguments, BRIEF_CHARS)}")
             self.done[name] += 1
-            self.changes = self.changes or nature_of_call(call.name, arguments) == "change"
+            self.changes = self.changes or nature == "change"
             if target := target_of(arguments):
                 self.notes.append(Note(segment_id, TARGET, target))
             if not self.in_full:
@@ -115,8 +115,9 @@ class _Step:
 
     def add_result(self, segment_id: int, record: Record) -> None:
         index = record.facts.call_index
-        call = self.calls[index] if 0 <= index < len(self.calls) else Call(record.call_id or "", "", {})
-        runs = is_program(call.name, call.arguments)
+        is_known = 0 <= index < len(self.calls)
+        call, nature = self.calls[index] if is_known else (Call(record.call_id or "", "", {}), "change")
+        runs = nature == "run" or is_program(call.name, call.arguments)
         why = failure(record.text, is_error=record.facts.is_error, is_program=runs)
         if why:
             self.notes.append(Note(segment_id, FAILED, why))
@@ -124,7 +125,6 @@ class _Step:
             self.done[name] = max(self.done[name], 1)
             self.failed[name] += 1
         else:
-            nature = nature_of_call(call.name, call.arguments)
             self.notes += _of_result(segment_id, record.text, nature=nature, in_full=self.in_full)
 
     def add_text(self, segment_id: int, record: Record) -> None:

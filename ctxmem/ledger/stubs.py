@@ -6,34 +6,42 @@ Invariants:
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from ctxmem.ledger.gist import escaped, excerpts
+
+Source: TypeAlias = Literal["call", "change", "user", "unknown"]  # of a text; "change": a call that changed something
 
 STUB_CHARS: Final = 200  # of a result that is cut, what still stands
 HALF_CHARS: Final = 100
 _LEAST_CUT_TOKENS: Final = 60  # below it head and tail would be shorter than the notice between them
 
 
-def _way_back(segment_id: int, *, has_memory_read: bool, changed: bool) -> str:
-    if has_memory_read:
-        return f"memory_read({segment_id}) shows it"
-    return "it was done; do not run it again" if changed else "run the call again if needed"
+_REMEDIES: Final[dict[Source, str]] = {  # where the model has no `memory_read`
+    "call": "run the call again if needed",
+    "change": "it was done; do not run it again",
+    "user": "the rest is kept, not shown; ask the user if needed",
+    "unknown": "the rest is kept, not shown",
+}
+
+
+def _way_back(segment_id: int, source: Source, *, has_memory_read: bool) -> str:
+    return f"memory_read({segment_id}) shows it" if has_memory_read else _REMEDIES[source]
 
 
 def stub(
-    segment_id: int, text: str, tokens: int, failed: str = "", *, has_memory_read: bool, changed: bool = False
+    segment_id: int, text: str, tokens: int, failed: str = "", *, has_memory_read: bool, source: Source = "call"
 ) -> str:
     r"""Return what stands for a result that is cut: how it began and ended, or whole records; its size, the way back.
 
-    `failed` is the line that says why a call failed; `changed` says that running the call again would do it again.
+    `failed` is the line that says why a call failed. `source` says what the text is, so how to get at the rest.
 
     >>> print(stub(12, "line one\nline two\nline three", 4312, has_memory_read=True))
     line one
     [#12 cut: 4,312 tokens; memory_read(12) shows it]
     line three
     """
-    way_back = _way_back(segment_id, has_memory_read=has_memory_read, changed=changed)
+    way_back = _way_back(segment_id, source, has_memory_read=has_memory_read)
     cut = f"[#{segment_id} cut: {tokens:,} tokens; {way_back}]"
     if failed:
         return f"{cut} failed: {failed[: STUB_CHARS if failed.isascii() else STUB_CHARS // 3]}"
@@ -71,7 +79,7 @@ def shortened(
     count: Callable[[str], int],
     *,
     has_memory_read: bool,
-    changed: bool = False,
+    source: Source = "call",
 ) -> str:
     """Keep the head and the tail of a text within `limit_tokens`, and name the cut between them."""
     total = count(text)
@@ -82,7 +90,7 @@ def shortened(
     share = max(0.0, (limit_tokens - 40) / total)
     while True:
         half = int(len(text) * share / 2)
-        way_back = _way_back(segment_id, has_memory_read=has_memory_read, changed=changed)
+        way_back = _way_back(segment_id, source, has_memory_read=has_memory_read)
         cut = f"\n[#{segment_id} cut here: about {total - limit_tokens:,} tokens; {way_back}]\n"
         made = text[:half] + cut + (text[-half:] if half else "")
         if count(made) <= limit_tokens or half == 0:

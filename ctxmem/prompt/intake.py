@@ -13,13 +13,14 @@ from zlib import crc32
 from ctxmem import inputs, tokens
 from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
 from ctxmem.errors import BadInput
-from ctxmem.ledger.nature import is_program
+from ctxmem.ledger.nature import is_program, nature_by_arguments
 from ctxmem.ledger.outcome import failure
 from ctxmem.prompt import calls
 from ctxmem.providers import Draft, images_of, is_wire_id, said_of
-from ctxmem.segment import Call, Facets, Facts, Record
+from ctxmem.segment import NATURES, NOT_SAID, Call, Facets, Facts, Nature, Record
 
 FacetsOfCall = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
+NatureOfCall = Callable[[str, Mapping[str, Any]], Nature | None]
 
 MESSAGE_FRAME_TOKENS = 8  # a message of ours: its framing, at most
 INSTRUCTION_CHARS = 24  # instructions that share their beginning are of one kind
@@ -49,6 +50,38 @@ def result_facets(call: Call, given: Facets, facets_of_call: FacetsOfCall | None
     return {**found, **given}
 
 
+def with_natures(drafts: list[Draft], hints: Mapping[str, Nature], nature_of_call: NatureOfCall | None) -> list[Draft]:
+    """Note with drafts what the caller's own function, else the hints of a tool, by its name, say of their calls.
+
+    Raises:
+        BadInput: the caller's own function returned what is no nature.
+    """
+    if nature_of_call is None and not hints:
+        return drafts
+    return [draft._replace(natures=_natures(draft.calls, hints, nature_of_call)) for draft in drafts]
+
+
+def _natures(made: Sequence[Call], hints: Mapping[str, Nature], nature_of_call: NatureOfCall | None) -> tuple[int, ...]:
+    """Return what was said of each call (`Facts.natures`); nothing where nothing was said of any."""
+    said = [_nature(call, hints, nature_of_call) for call in made]
+    return tuple(NOT_SAID if nature is None else NATURES.index(nature) for nature in said) if any(said) else ()
+
+
+def _nature(call: Call, hints: Mapping[str, Nature], nature_of_call: NatureOfCall | None) -> Nature | None:
+    said = None if nature_of_call is None else nature_of_call(call.name, call.arguments)
+    if said is not None and (not isinstance(said, str) or said not in NATURES):
+        wanted = ", ".join(map(repr, NATURES))
+        raise BadInput(
+            f"Options.nature_of_call({inputs.shown(call.name)}, ...) returned {inputs.shown(said)}; "
+            f"it must return one of {wanted}, or None"
+        )
+    if said is None:
+        said = hints.get(call.name)
+        if said == "change" and nature_by_arguments(call.name, call.arguments) is not None:
+            return None  # the tool can change something; whether this call does, its arguments say
+    return said
+
+
 def result_frame_tokens(record: Record) -> int:
     """Return what a result takes beside its content: its framing, and its call's id under any name."""
     return MESSAGE_FRAME_TOKENS + max(tokens.count(record.call_id or ""), 12)
@@ -72,7 +105,13 @@ def record_of(
         refs=refs,
         pinned=pinned,
         facets=facets,
-        facts=Facts(turn=turn, is_error=draft.is_error, is_inexact=not draft.exact, image_tokens=draft.image_tokens),
+        facts=Facts(
+            turn=turn,
+            is_error=draft.is_error,
+            is_inexact=not draft.exact,
+            image_tokens=draft.image_tokens,
+            natures=draft.natures,
+        ),
     )
 
 

@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeAlias
 from ctxmem import tokens
 from ctxmem.collector.working import FULL, LABELLED, SHORT, TEXT, Shown
 from ctxmem.ledger import stubs
-from ctxmem.ledger.nature import is_program, nature_of_call
+from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure
 from ctxmem.prompt.state import State
 from ctxmem.providers import Renderer, Unit, labelled_text, said_of, wire_id
-from ctxmem.segment import FORGOTTEN_TEXT, Call, Record
+from ctxmem.segment import FORGOTTEN_TEXT, Call, Nature, Record
 
 LEDGER, CLOSED = -1, -2  # in place of a segment id
 _CHUNK = 256  # groups whose records are read at once
@@ -198,7 +198,7 @@ class View:
         for shown in members:
             record = records[shown.segment_id]
             index = record.facts.call_index
-            unit = self._unit(record, shown, wires, state, first.calls[index] if index >= 0 else None)
+            unit = self._unit(record, shown, wires, state, first if index >= 0 else None)
             by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
         for index, call in enumerate(first.calls):
             if index not in by_index:
@@ -206,17 +206,17 @@ class View:
                 by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
         return [by_index[index] for index in sorted(by_index)]
 
-    def stub_text(self, shown: Shown, record: Record, call: Call | None, *, has_memory_read: bool) -> str | None:
+    def stub_text(self, shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str | None:
         """Return what stands in place of a segment's content; worked out once for a collection and its layout."""
         if shown.form in {FULL, LABELLED}:
             return None
         key = (shown, has_memory_read)
         if key not in self._stubs:
-            self._stubs[key] = stub_text(shown, record, call, has_memory_read=has_memory_read)
+            self._stubs[key] = stub_text(shown, record, asked, has_memory_read=has_memory_read)
         return self._stubs[key]
 
-    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, call: Call | None) -> Unit:
-        """Render one segment as it is shown; `call` is the one that a result answers."""
+    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, asked: Record | None) -> Unit:
+        """Render one segment as it is shown; `asked` holds the call that a result answers."""
         if record.facts.quotes:
             return self.renderer.text(self._reads.recall_text(record))
         index = record.facts.call_index
@@ -224,27 +224,36 @@ class View:
             replace(record, kind="tool") if record.call_id is not None else record,  # of a memory tool it is a recall
             ids=wires if record.calls else None,
             call_id=wires.get(index),
-            text=self.stub_text(shown, record, call, has_memory_read=state.has_memory_read),
+            text=self.stub_text(shown, record, asked, has_memory_read=state.has_memory_read),
             images=_label(shown.segment_id) if shown.form == LABELLED else None,
             thinking=shown.segment_id not in state.stripped,
-            call_name="" if call is None else call.name,
+            call_name="" if asked is None else asked.calls[index].name,
             as_text=record.call_id is not None and index < 0,
         )
 
 
-def stub_text(shown: Shown, record: Record, call: Call | None, *, has_memory_read: bool) -> str:
-    """Return what stands in place of a segment's content."""
-    changed = call is not None and nature_of_call(call.name, call.arguments) == "change"
+def stub_text(shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str:
+    """Return what stands in place of a segment's content; `asked` holds the call that it answers."""
+    nature = None if asked is None else nature_of(asked, record.facts.call_index)
+    source = _source(record, nature)
     if shown.form == SHORT:
         text = labelled_text(record, _label(shown.segment_id))
         return stubs.shortened(
-            shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read, changed=changed
+            shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read, source=source
         )
-    is_run = call is not None and is_program(call.name, call.arguments)
+    call = None if asked is None else asked.calls[record.facts.call_index]
+    is_run = nature == "run" or (call is not None and is_program(call.name, call.arguments))
     failed = failure(record.text, is_error=record.facts.is_error, is_program=is_run)
     return stubs.stub(
-        shown.segment_id, record.text, record.tokens, failed, has_memory_read=has_memory_read, changed=changed
+        shown.segment_id, record.text, record.tokens, failed, has_memory_read=has_memory_read, source=source
     )
+
+
+def _source(record: Record, nature: Nature | None) -> stubs.Source:
+    """Say what a text is, by the nature of the call that it answers; None: it answers none that is known."""
+    if nature is None:
+        return "user" if record.kind == "user" else "unknown"
+    return "change" if nature == "change" else "call"
 
 
 def _label(segment_id: int) -> str:

@@ -1,7 +1,7 @@
 """Provider shapes: parse any message, render for any provider, validate, count, and build the SDK call.
 
 Floors within: plain, framing; neutral; texts, images, typescript; shape; openai, responses, anthropic, gemini, each
-after what it alone needs (openai_calls, anthropic_blocks, ...); registry; wire, counts, request, rules.
+after what it alone needs (openai_calls, anthropic_blocks, ...); registry, hints; wire, counts, request, rules.
 """
 
 from ctxmem.providers.counts import count_tools, rendered_tokens

@@ -1,10 +1,12 @@
 """Stubs and cut texts: same bytes for ever, within their limit, naming the way back only where there is one."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.ledger.stubs import STUB_CHARS, shortened, stub
+from ctxmem.ledger.stubs import STUB_CHARS, Source, shortened, stub
 
 
 def words(text: str) -> int:
@@ -18,10 +20,10 @@ def test_a_stub_names_id_size_and_the_way_back():
 
 
 def test_a_call_that_changed_something_is_not_to_be_run_again():
-    made = stub(12, "", 4312, has_memory_read=False, changed=True)
+    made = stub(12, "", 4312, has_memory_read=False, source="change")
 
     assert made == "[#12 cut: 4,312 tokens; it was done; do not run it again]"
-    assert "run the call" not in shortened(7, "x" * 9_000, 200, words, has_memory_read=False, changed=True)
+    assert "run the call" not in shortened(7, "x" * 9_000, 200, words, has_memory_read=False, source="change")
 
 
 def test_of_a_text_its_first_and_last_line_stay():
@@ -48,14 +50,16 @@ def test_a_failure_keeps_its_reason():
     assert made == "[#3 cut: 900 tokens; memory_read(3) shows it] failed: KeyError: 'user'"
 
 
-@given(st.text(max_size=6_000) | st.text('[]#{}":\n\r ab', max_size=300), st.booleans(), st.booleans())
-def test_whatever_the_text_a_stub_is_short_and_its_only_id_its_own(text, has_memory_read, changed):
-    made = stub(7, text, 900, has_memory_read=has_memory_read, changed=changed)
+@given(
+    st.text(max_size=6_000) | st.text('[]#{}":\n\r ab', max_size=300), st.booleans(), st.sampled_from(get_args(Source))
+)
+def test_whatever_the_text_a_stub_is_short_and_its_only_id_its_own(text, has_memory_read, source):
+    made = stub(7, text, 900, has_memory_read=has_memory_read, source=source)
 
     assert made.count("[#") == 1
     assert len(made) <= STUB_CHARS + 120
     assert len(made.splitlines()) <= 3
-    assert made == stub(7, text, 900, has_memory_read=has_memory_read, changed=changed)
+    assert made == stub(7, text, 900, has_memory_read=has_memory_read, source=source)
 
 
 @given(st.text(max_size=3_000), st.integers(12, 400))

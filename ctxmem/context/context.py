@@ -98,7 +98,8 @@ class Context:
         and may be cut like a result.
 
         Raises:
-            BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet.
+            BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet, or what a function
+            of `Options` returned.
             KeyConflict: the key, or the call, has other content. Nothing is written in any of these cases.
         """
         beside = choices.given(key, at, facets, refs=refs, pinned=pinned, kind=kind)

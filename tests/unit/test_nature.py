@@ -43,6 +43,7 @@ CALLS = [
 def test_the_nature_of_a_call(name, arguments, nature):
     assert nature_of_call(name, arguments) == nature
 
+
 AGENTS = [
     # Claude Code
     ("Read", {"file_path": "/a.py"}, "read"),

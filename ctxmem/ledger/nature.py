@@ -38,7 +38,9 @@ _CHECKS: Final = frozenset({"build", "check", "checks", "lint", "linter", "test"
 _VERBS: Final = ("command", "action", "operation", "method", "action_name")
 _WEAK_VERBS: Final = ("mode", "type")  # say something only where the name does not
 # Tools by which an agent writes its own plan down, and what they are given; a to-do app's are given more.
-_PLANNERS_WORDS: Final = "todowrite writetodo writetodos todoread updatetodos updatetodolist managetodolist updateplan"
+_PLANNERS_WORDS: Final = (
+    "todo todos todowrite writetodo writetodos todoread updatetodos updatetodolist managetodolist updateplan"
+)
 _PLANNERS: Final = frozenset(_PLANNERS_WORDS.split())
 _PLAN_KEYS: Final = frozenset({"todos", "todolist", "plan", "explanation", "merge", "operation"})
 _SQL = re.compile(
@@ -93,9 +95,11 @@ def nature_by_arguments(name: str, arguments: Mapping[str, Any]) -> Nature | Non
             text = arguments.get(key)
             if isinstance(text, str) and _SQL.match(text):
                 return "change" if _SQL_CHANGES.search(text) else "read"
+    if own and own[0] in _READS:  # what is read may be told of an action: `get_action_details`
+        return _by_verbs(("method",), arguments)
     is_program = bool(_PROGRAMS & set(own))
     found = _by_verbs(_VERBS[is_program:], arguments)  # the command of a shell is a line, however short
-    if found is not None or (own and own[0] in _READS):
+    if found is not None:
         return found
     command = command_line(arguments, of_program=is_program)
     return None if command is None else nature_of_command(command)

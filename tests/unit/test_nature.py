@@ -61,6 +61,7 @@ AGENTS = [
     ("KillShell", {"shell_id": "b1"}, "change"),
     ("TodoWrite", {"todos": [{"content": "fix", "status": "pending"}]}, "read"),
     ("TodoRead", {}, "read"),
+    ("todo", {"todos": [{"id": "1"}]}, "read"),
     ("WebFetch", {"url": "https://a.b", "prompt": "delete what is not about x"}, "read"),
     ("WebSearch", {"query": "how to create a table"}, "read"),
     ("Task", {"description": "look", "prompt": "Find x", "subagent_type": "general"}, "change"),  # it may do anything
@@ -144,6 +145,7 @@ AGENTS = [
     ("create_saved_search", {}, "change"),
     ("fetch", {"url": "https://a.b", "method": "POST"}, "change"),
     ("fetch", {"url": "https://a.b", "method": "GET"}, "read"),
+    ("get_action_details", {"action_name": "patch_page"}, "read"),
     ("create_page", {"type": "list"}, "change"),
     ("document", {"mode": "read"}, "read"),
     ("apply_coupon", {"code": "SAVE10"}, "change"),

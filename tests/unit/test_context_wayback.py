@@ -34,7 +34,7 @@ def hidden(context, text):
     context.append(assistant(None, ("t", "fetch", {"what": "it"})))
     result = context.result("t", text)
     fill(context, 14, start=100)
-    assert context.explain(result.id).state == "ledger" or not text.strip()
+    assert context.explain(result.id).state in {"ledger", "stub"} or not text.strip()
     return result.id
 
 

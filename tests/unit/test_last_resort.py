@@ -193,3 +193,18 @@ def test_an_agreement_stays_with_the_offer_that_it_answers():
             assert n in made.kept
     assert {n for n in range(1, 60, 3) if n in made.dropped}
     assert {n for n in range(1, 60, 3) if n + 1 in made.kept}
+
+
+def test_what_the_newest_user_message_answers_stays_however_old_and_large_it_is_worth():
+    working = WorkingSet()
+    working.append(Item(0, 0, "user", 60, 0, is_request=True))
+    working.append(Item(1, 1, "assistant", 500, 1, text_tokens=500))
+    working.append(Item(2, 2, "user", 12, 1))
+    for n in range(3, 40):
+        working.append(Item(n, n, "assistant", 120, n, calls=0, text_tokens=120))
+    made = planned(working, 4_000, 1_500)
+
+    assert made.decision(1).rule == "answered"
+    assert made.decision(1).action == "keep"
+    assert len(made.dropped) > 20
+    assert planned(working, 500, 400).decision(1).action == "line"  # before the task and the answer do

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ctxmem.ledger.abridge import abridge, cost, join, ledger_bound, room_of_next
 from ctxmem.ledger.gist import escaped, words_of
 from ctxmem.ledger.ledger import CONTINUED, HEADING, MOST_LINES, Ledger, lines_of
-from ctxmem.ledger.line import FAILED, OUTCOME, RECORD, SAID, Doing, Line, Note
+from ctxmem.ledger.line import ASKED, FAILED, OUTCOME, RECORD, SAID, Doing, Line, Note
 from ctxmem.ledger.step import line_of
 from ctxmem.segment import Call, Facts, Record
 
@@ -337,3 +337,16 @@ def test_notes_stand_in_one_order_however_they_came():
     made = Line(1, 1, 1, "read {}", (Doing("read", 1, 1),), ()).with_notes(iter(notes))
 
     assert made.text() == "[#1] failed: gone; read {}; said: so it is -> id=1"
+
+
+def test_an_answer_in_little_room_is_told_with_the_question_and_what_it_is_about():
+    asked = [
+        Note(6, ASKED, "I looked at your bookings for May.", weight=1),
+        Note(6, ASKED, "Booking M05KNL can be moved to HAT110 for $207.", ("M05KNL", "HAT110"), 4),
+        Note(6, ASKED, "The others cannot be moved at all, as they are past.", weight=1),
+        Note(6, ASKED, "Shall I do that for you?", weight=1),
+    ]
+    line = Line(7, 7, 7, "user said: Yes", (Doing("user said"),), tuple(asked))
+    assert abridge([line], 45, ())[0].text() == (
+        "[#7] asked: Booking M05KNL can be moved to HAT110 for $207. / Shall I do that for you?; user said: Yes"
+    )

@@ -13,11 +13,11 @@ import numpy as np
 from ctxmem.collector.decisions import CUT, DROP, KEEP, LABEL, WORDS, Forms, Plan
 from ctxmem.collector.fitting import Kept, Sizes, fit
 from ctxmem.collector.growable import Array
-from ctxmem.collector.ladder import LEAST_SAVING_TOKENS, STUB_TOKENS, Ladder, ladder
+from ctxmem.collector.ladder import LAST, LEAST_SAVING_TOKENS, STUB_TOKENS, Ladder, ladder
 from ctxmem.collector.mark import Marked, mark
-from ctxmem.collector.roots import REFERENCED, SMALL_USER, SUPERSEDED, VALUE, find_roots
+from ctxmem.collector.roots import REFERENCED, SMALL_USER, SUPERSEDED, VALUE, find_roots, offers
 from ctxmem.collector.shorten import FRAME_TOKENS
-from ctxmem.collector.sweep import sweep
+from ctxmem.collector.sweep import give_back, sweep
 from ctxmem.collector.working import FULL, GONE, LABELLED, SHORT, STUB, SYSTEM, Form, WorkingSet
 from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
@@ -56,9 +56,22 @@ def plan(
     marked = mark(working, kept.roots, goal)
     steps = ladder(working, kept, marked, budget_tokens)
     taken = sweep(steps.steps, kept.roots.is_root, int(kept.tokens.sum()) - goal)
+    taken = _taken_back(working, kept, steps, taken, goal)
     made = _written(working, kept, marked, steps, taken)
-    _give_back(working, made, goal)
+    _lengthen(working, made, goal)
     return made
+
+
+def _taken_back(working: WorkingSet, kept: Kept, steps: Ladder, taken: Array, goal_tokens: int) -> Array:
+    """Undo the dearest steps that are not needed; an agreement comes back with what was agreed to, or not at all."""
+    last = len(_ACTIONS) - 1
+    saved = sum(int(step.saved[taken == number].sum()) for number, step in enumerate(steps.steps))
+    spare = goal_tokens - int(kept.tokens.sum()) + saved
+    back = give_back(steps.steps, kept.roots.is_root, taken, spare, -LAST // 2)  # what goes first stays taken
+    for answer, offer in offers(working).items():
+        if back[offer] == last == taken[answer]:
+            back[answer] = last
+    return back
 
 
 def _written(working: WorkingSet, kept: Kept, marked: Marked, steps: Ladder, taken: Array) -> Plan:
@@ -100,8 +113,8 @@ def _forms(working: WorkingSet, kept: Kept, actions: Array) -> Forms:
     return forms
 
 
-def _give_back(working: WorkingSet, made: Plan, goal_tokens: int) -> None:
-    """Cut results to the room that there is: what the sweep freed beyond its goal goes to the newest of them."""
+def _lengthen(working: WorkingSet, made: Plan, goal_tokens: int) -> None:
+    """Cut results to the room that there is: what is free still goes to the newest of them."""
     left = goal_tokens - int(made.tokens_after.sum())
     for segment_id in sorted((i for i, form in made.forms.items() if form.code == STUB), reverse=True):
         if left < LEAST_GIFT_TOKENS:

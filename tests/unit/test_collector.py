@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, levels, plan
-from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, sweep
+from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, give_back, sweep
 from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
@@ -54,6 +54,57 @@ def test_results_are_cut_before_calls_are_dropped():
     assert not made.dropped
     assert {form.code for form in made.forms.values()} == {STUB, SHORT}  # the newest cut to the room that is left
     assert int(made.tokens_after.sum()) <= 8_000 - 1_300
+
+
+def test_what_a_large_last_step_freed_brings_back_what_went_before_it():
+    working = WorkingSet()
+    working.append(Item(0, 0, "user", 100, 0, is_request=True))
+    for n in range(1, 30):
+        working.append(Item(10 * n, 10 * n, "note", 60, n))
+    working.append(Item(300, 300, "note", 3_000, 30))
+    working.append(Item(310, 310, "assistant", 100, 31))
+    for _ in range(30):
+        working.hit(300)
+    made = planned(working, budget=6_000, target=3_000, ledger_tokens=0, policy=Policy(ledger_share=0))
+
+    assert made.dropped == [300]  # enough alone: what went before it is back
+    assert int(made.tokens_after.sum()) <= 3_000
+
+
+def test_an_agreement_does_not_come_back_without_what_was_agreed_to():
+    working = WorkingSet()
+    working.append(Item(0, 0, "user", 100, 0, is_request=True))
+    working.append(Item(10, 10, "assistant", 1_000, 1, text_tokens=1_000))
+    working.append(Item(20, 20, "user", 20, 2))
+    for n in range(3, 30):
+        working.append(Item(10 * n, 10 * n, "note", 60, n))
+    working.append(Item(300, 300, "note", 3_000, 30))
+    working.append(Item(310, 310, "user", 100, 31, is_request=True))
+    for _ in range(30):
+        working.hit(300)
+    made = planned(working, budget=3_000, target=1_040, policy=Policy(ledger_share=0))
+
+    assert {10, 20, 300} < set(made.dropped)  # #20 alone would fit
+    assert 290 in made.kept
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 300)), max_size=60), st.integers(0, 2_000))
+def test_steps_are_undone_only_while_what_they_freed_fits(rows, spare):
+    n = len(rows)
+    cut, drop = (
+        Step(np.array([v + 9 * k for v, _ in rows], np.int64), np.array([s * (1 + k) for _, s in rows], np.int64))
+        for k in (0, 1)
+    )
+    is_root = np.zeros(n, bool)
+    last = sweep((cut, drop), is_root, sum(2 * s for _, s in rows) * 2 // 3)
+    back = give_back((cut, drop), is_root, last, spare, -40)
+
+    def freed(steps):
+        return sum((0, rows[at][1], 2 * rows[at][1])[step + 1] for at, step in enumerate(steps.tolist()))
+
+    assert (back <= last).all()
+    assert 0 <= freed(last) - freed(back) <= spare
+    assert (back[cut.values < -40] >= np.minimum(last[cut.values < -40], 0)).all()  # those stay taken
 
 
 def test_superseded_results_go_first():

@@ -21,7 +21,7 @@ params.model.path = str(assemble())
 params.n_ctx = 2 * WINDOW
 params.n_parallel = 1  # one slot, one cached prompt: another conversation between two turns of this one would take it
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-params.swa_full = True  # keep what Gemma's short layers no longer see: a prompt may branch off there
+params.swa_full = True  # keep what Gemma's short layers no longer see: after a collection a prompt branches off there
 params.verbosity = 0
 server = xllamacpp.Server(params)
 

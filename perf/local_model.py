@@ -38,8 +38,8 @@ class LocalModel:
     """Gemma 3 270M in llama.cpp, on one thread.
 
     `swa_full`: Gemma's layers look back 512 tokens only, and what lies behind is thrown away unless all is kept; a
-    prompt that branches off an earlier one could not go on from there. `cache_ram_mib`: prompts of before are not kept
-    outside of the slot, so what is cached is what the last prompt left.
+    prompt that branches off there would go on from a checkpoint before it. `cache_ram_mib`: prompts of before are not
+    kept outside of the slot, so what is cached is what the last prompt left.
     """
 
     name = "gemma-3-270m"

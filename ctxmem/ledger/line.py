@@ -1,14 +1,18 @@
 """One line of the ledger: what was done, what came of it, what was said; and how it reads. Values only."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from ctxmem.segment import FORGOTTEN_TEXT
 
 # What a note tells; notes of one line stand in this order. On disk: never renumber.
-# TARGET: what a call read or changed, by name; told where a line stands for several steps: the call of one says it.
-FAILED, ASKED, SAID, TARGET, OUTCOME, SIZE, RECORD, NAMES = range(8)
+# TARGET: what a call read or changed, by name; TYPED: what a user said. Both are told where a line stands for several
+# steps only: the head of one says it.
+FAILED, ASKED, SAID, TARGET, OUTCOME, SIZE, RECORD, NAMES, TYPED = range(9)
+OF_SEVERAL: Final = (TARGET, TYPED)
+
+USER: Final = "user said"  # the doing of a user's message
 
 
 class Note(NamedTuple):
@@ -73,52 +77,81 @@ class Line:
         """Whether a call of it failed."""
         return any(doing.n_failed for doing in self.doings)
 
+    @property
+    def tools(self) -> str:
+        """The tools that were called and how often, how many calls failed: the shortest that can be told of it."""
+        return ", ".join(map(str, self.doings))
+
     def told(self, *kinds: int) -> Iterator[Note]:
         """Yield the notes of these kinds, in order."""
         return (note for note in self.notes if note.kind in kinds)
 
-    def with_notes(self, notes: Iterator[Note]) -> "Line":
+    def with_notes(self, notes: Iterable[Note]) -> "Line":
         """Return the line with these notes alone, each once, in the order of kinds."""
-        return replace(self, notes=tuple(dict.fromkeys(sorted(notes, key=lambda note: note.kind))))
+        return Line(
+            self.first,
+            self.last,
+            self.source,
+            self.head,
+            self.doings,
+            tuple(dict.fromkeys(sorted(notes, key=_kind))),
+            self.changes,
+            self.brief,
+            self.is_apart,
+        )
 
     def with_more(self, other: "Line") -> "Line":
         """Return the line of one step with what another line tells of it."""
         doings = {doing.name: doing for doing in (*other.doings, *self.doings)}
-        made = self.with_notes(iter((*self.notes, *other.notes)))
         calls = self if self.head else other
-        return replace(
-            made,
-            head=calls.head,
-            brief=calls.brief,
-            source=calls.source,
-            doings=tuple(doings.values()),
-            changes=self.changes or other.changes,
+        made = Line(
+            self.first,
+            self.last,
+            calls.source,
+            calls.head,
+            tuple(doings.values()),
+            (),
+            self.changes or other.changes,
+            calls.brief,
+            self.is_apart,
         )
+        return made.with_notes((*self.notes, *other.notes))
 
     def text(self, is_forgotten: Callable[[int], bool] = lambda _: False) -> str:
         """Return the line as it is shown: `[#12] failed: why; tool {...}; said: words -> what came | of it`."""
-
-        def shown(*kinds: int) -> list[str]:
-            texts = (FORGOTTEN_TEXT if is_forgotten(note.source) else note.text for note in self.told(*kinds))
-            return list(dict.fromkeys(texts))
-
+        told: dict[int, dict[str, None]] = {}
+        for note in self.notes:
+            text = FORGOTTEN_TEXT if is_forgotten(note.source) else note.text
+            told.setdefault(note.kind, {})[text] = None
         label = f"[#{self.first}-#{self.last}]" if self.is_run else f"[#{self.first}]"
-        parts = [f"failed: {text}" for text in shown(FAILED)]
-        if asked := shown(ASKED):
-            parts.append("asked: " + " / ".join(asked))
-        done = FORGOTTEN_TEXT if self.head and is_forgotten(self.source) else self.head
+        failed = [f"failed: {text}" for text in told.get(FAILED, ())]
+        asked = ["asked: " + " / ".join(told[ASKED])] if ASKED in told else []
+        head = FORGOTTEN_TEXT if self.head and is_forgotten(self.source) else self.head
         if self.is_run:
-            parts.insert(0, self._several(done, shown(TARGET)))
-        elif done:
-            parts.append(done)
-        if said := shown(SAID):
-            parts.append("said: " + " / ".join(said))
-        after = shown(OUTCOME, RECORD, NAMES) or shown(SIZE)
+            parts = [*self._done(head, told.get(TARGET, ())), *failed, *asked, *self._typed(told.get(TYPED, ()))]
+        else:
+            parts = [*failed, *asked, *([head] if head else ())]
+        if SAID in told:
+            parts.append("said: " + " / ".join(told[SAID]))
+        came = told.get(OUTCOME) or ({} if RECORD in told else told.get(SIZE)) or {}
+        after = list({**came, **told.get(RECORD, {}), **told.get(NAMES, {})})
         return f"{label} {'; '.join(parts)}".rstrip() + (" -> " + " | ".join(after) if after else "")
 
-    def _several(self, head: str, targets: list[str]) -> str:
+    def _done(self, head: str, targets: Iterable[str]) -> Iterator[str]:
         """Say what several steps did: the call that all of them made, or their tools, and on what."""
-        if not head:
-            return ", ".join(map(str, self.doings)) + (f" of {', '.join(targets)}" if targets else "")
-        n, n_failed = self.doings[0].n, max(doing.n_failed for doing in self.doings)
-        return head + str(Doing("", n, n_failed))
+        if head:
+            yield head + str(Doing("", self.doings[0].n, max(doing.n_failed for doing in self.doings)))
+        elif done := ", ".join(str(doing) for doing in self.doings if doing.name != USER):
+            of = ", ".join(targets)
+            yield f"{done} of {of}" if of else done
+
+    def _typed(self, typed: Iterable[str]) -> Iterator[str]:
+        """Say what users said in several steps, unless all of them are what one said."""
+        quoted = " / ".join(typed)
+        for doing in self.doings:
+            if doing.name == USER and not self.head:
+                yield f"{doing}: {quoted}" if quoted else str(doing)
+
+
+def _kind(note: Note) -> int:
+    return note.kind

@@ -15,12 +15,12 @@ from ctxmem.ledger.gist import (
     target_of,
     words_of,
 )
-from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, Doing, Line, Note
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
 from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure
 from ctxmem.segment import Call, Nature, Record
 
-USER_SAID: Final = "user said: "
+USER_SAID: Final = f"{USER}: "
 ANSWER_CHARS: Final = 160  # a user message up to this is told with what it answers
 ASKED_SENTENCES: Final = 4  # of that
 USER_CHARS: Final = 300  # quoted of a user message
@@ -132,7 +132,8 @@ class _Step:
             text = escaped(record.text[: 2 * USER_CHARS])
             self.heads.append(USER_SAID + cut_words(text, USER_CHARS))
             self.briefs.append(USER_SAID + cut_words(text, USER_BRIEF_CHARS))
-            self.done["user said"] += 1
+            self.notes.append(_said(segment_id, cut_words(text, SENTENCE_CHARS), TYPED))
+            self.done[USER] += 1
         else:
             self.notes += [_said(segment_id, text) for text in findings(record.text, most=2 * SENTENCES)]
             self.done["said"] += 1
@@ -165,9 +166,9 @@ def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> 
     return notes
 
 
-def _said(segment_id: int, text: str) -> Note:
+def _said(segment_id: int, text: str, kind: int = SAID) -> Note:
     """Note a sentence; the more it names or counts, the earlier it is told where room is short."""
-    return Note(segment_id, SAID, text, weight=1 + min(len(words_of(text)) + len(_TELLS.findall(text)), _MOST_WEIGHT))
+    return Note(segment_id, kind, text, weight=1 + min(len(words_of(text)) + len(_TELLS.findall(text)), _MOST_WEIGHT))
 
 
 def findings(text: str, most: int = SENTENCES) -> list[str]:

@@ -2,16 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxmem.ledger.abridge import abridge, cost, join, ledger_bound, room_of_next
+from ctxmem.ledger.abridge import abridge, ledger_bound, room_of_next
 from ctxmem.ledger.gist import escaped, words_of
+from ctxmem.ledger.joining import join
+from ctxmem.ledger.least import cost
 from ctxmem.ledger.ledger import CONTINUED, HEADING, MOST_LINES, Ledger, lines_of
-from ctxmem.ledger.line import ASKED, FAILED, OUTCOME, RECORD, SAID, Doing, Line, Note
+from ctxmem.ledger.line import ASKED, FAILED, OUTCOME, RECORD, SAID, SIZE, Doing, Line, Note
+from ctxmem.ledger.line import NAMES as NAMED
 from ctxmem.ledger.step import line_of
 from ctxmem.segment import Call, Facts, Record
 
@@ -133,6 +138,24 @@ def test_reads_join_before_anything_that_changes_something():
     ]
 
 
+def test_where_user_messages_must_join_what_users_said_is_quoted():
+    rules = ("Never touch `src/gen`; it is generated.", "Use tabs, not spaces, in all of the Go files.")
+    lines = [line_of(group, message(group, rule)) for group, rule in zip((2, 4), rules, strict=True)]
+    lines += [line(group, "x" * 200, name="edit", path=f"src/f{group}.go", new="y " * 90) for group in range(6, 20, 2)]
+    (oldest, *_) = abridge(lines, 110, ())
+
+    assert oldest.text() == (
+        "[#2-#16] edit x6 of f6.go, f8.go, f10.go, f12.go, f14.go, f16.go; user said x2: "
+        "Never touch `src/gen`; it is generated. / Use tabs, not spaces, in all of the Go files."
+    )
+
+
+def test_an_outcome_goes_before_names():
+    notes = (Note(1, OUTCOME, "2 lines, the last: done"), Note(1, SIZE, "2 lines"), Note(1, NAMED, "src/a.py"))
+    assert Line(1, 1, 1, "bash {}", (), notes).text() == "[#1] bash {} -> 2 lines, the last: done | src/a.py"
+    assert Line(1, 1, 1, "bash {}", (), notes[1:]).text() == "[#1] bash {} -> 2 lines | src/a.py"
+
+
 def test_where_even_changes_must_join_what_they_changed_is_named():
     lines = [line(group, "x" * 200, name="edit", path=f"src/f{group}.py", new="y " * 90) for group in range(2, 40, 2)]
     (oldest, *_) = abridge(lines, 120, ())
@@ -191,6 +214,67 @@ def test_a_sealed_piece_fits_its_room_and_hides_no_failure(steps, bound):
             assert any("failed" in text for text in over)
         if not one.has_failed:
             assert all("failed" not in text for first, last, text in told if first == last == one.first)
+
+
+def told_of(steps) -> list[Line]:
+    """Make lines of steps, of messages where the tool is one, some of them apart from the line before."""
+    made = []
+    for at, (name, result, said, n) in enumerate(steps):
+        if name == "user":
+            one = line_of(2 * at, message(2 * at, f"Rule {n}: {result} of src/file_{n}.py"))
+        elif name == "assistant":
+            one = line_of(2 * at, message(2 * at, f"The cause {at} is `a.py`, file {at}. {said}", "assistant"))
+        else:
+            one = line(2 * at, result, name=name, said=said, path=f"src/file_{n}.py", new="word " * n)
+        made.append(replace(one, is_apart=n % 3 == 0))
+    return made
+
+
+def counted(lines) -> int:
+    return sum(doing.n_failed for one in lines for doing in one.doings)
+
+
+MIXED = st.lists(
+    st.tuples(NAMES | st.sampled_from(["user", "assistant"]), RESULTS, SAIDS, st.integers(0, 9)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(MIXED, st.integers(1, 900))
+def test_no_step_is_told_nowhere_and_no_failure_hidden_at_any_room(steps, room):
+    lines = told_of(steps)
+    made = abridge(lines, room, ())
+
+    assert all(one.last < after.first for one, after in pairwise(made))
+    for one in lines:
+        (over,) = [each for each in made if each.first <= one.first <= each.last]
+        assert "failed" in over.text() or not one.has_failed
+    assert counted(made) == counted(lines)
+    assert room < 24 or sum(map(cost, made)) <= room
+
+
+@settings(max_examples=60, deadline=None)
+@given(MIXED, st.lists(st.integers(0, 4), min_size=40, max_size=40), st.integers(120, 900))
+def test_no_step_is_told_nowhere_whatever_the_order_in_which_steps_go(steps, rounds, bound):
+    """Steps go in five collections, those between others later: what they leave is one order of events."""
+    lines = told_of(steps)
+    ledger, gone = Ledger(), []
+    for at in range(5):
+        shown = [one.first for one, when in zip(lines, rounds, strict=False) if when >= at]
+        going = [one for one, when in zip(lines, rounds, strict=False) if when == at]
+        before = {after: first for first, after in pairwise(shown)}
+        goes = {one.first for one in going}
+        fresh = [replace(one, is_apart=one.first in before and before[one.first] not in goes) for one in going]
+        gone += going
+        ledger = ledger.extended(fresh, bound, count)
+        told = spans(ledger.render())
+
+        assert ledger.tokens <= bound
+        assert all(last < first for (_, last, _), (first, _, _) in pairwise(told))
+        assert all(any(first <= one.first <= last for first, last, _ in told) for one in gone)
+        assert sum(counted(piece.lines) for piece in ledger.pieces) == counted(gone)
 
 
 @settings(max_examples=60, deadline=None)

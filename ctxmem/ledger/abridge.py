@@ -2,8 +2,8 @@
 
 Every step first gets the least that tells it: the call, and whether it failed or what came of it. Where that does not
 fit, neighbours that only read are joined, one tool with itself before others; what changes something keeps its line as
-long as it can, and is named where it cannot. What room is left goes, newest first, to reasons, offers, what users and
-the assistant said, names, results, calls at length and whole records.
+long as it can, and is named where it cannot; what users said is quoted there. What room is left goes, newest first, to
+reasons, offers, outcomes, what was said, names, calls at length and whole records.
 
 Invariants:
     I1. The lines stay in the order of events; their ranges do not overlap.
@@ -80,7 +80,7 @@ class Choice:
         made = _started(self._told, room_tokens)
         left = room_tokens - sum(one.tokens for one in made)
         names = _Names([one.told for one in made], room_tokens, self._seen)
-        for better in (_reason, _offer, _asked, _typed, _said, names, _outcome):
+        for better in (_reason, _offer, _asked, _outcome, _typed, _said, names):
             for one in reversed(made):
                 left -= one.give(better(one), left)
         for one in reversed(made):
@@ -170,7 +170,14 @@ def _reason(one: _Draft) -> Notes:
 
 
 def _offer(one: _Draft) -> Notes:
-    return {ASKED: offer(one.told)} if ASKED in one.told.notes else {}
+    if ASKED not in one.told.notes:
+        return {}
+    if not one.told.line.is_run:
+        return {ASKED: offer(one.told)}
+    answers = [note for note in one.told.notes.get(TYPED, ()) if note.weight == 0]
+    if not answers:
+        return {}
+    return {ASKED: offer(one.told), TYPED: _in_order([*one.notes.get(TYPED, ()), answers[-1]])}
 
 
 def _asked(one: _Draft) -> Notes:
@@ -178,8 +185,14 @@ def _asked(one: _Draft) -> Notes:
 
 
 def _typed(one: _Draft) -> Notes:
-    typed = one.told.notes.get(TYPED)
-    return {TYPED: most_telling(typed, MOST_TYPED)} if typed and one.told.line.is_run else {}
+    if not one.told.typed or not one.told.line.is_run:
+        return {}
+    answers = [note for note in one.notes.get(TYPED, ()) if note.weight == 0]
+    return {TYPED: _in_order([*most_telling(one.told.typed, MOST_TYPED), *answers])}
+
+
+def _in_order(notes: list[Note]) -> list[Note]:
+    return sorted(notes, key=lambda note: note.source)
 
 
 def _said(one: _Draft) -> Notes:

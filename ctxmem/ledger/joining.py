@@ -6,10 +6,10 @@ Invariants:
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ctxmem.ledger.least import DOING_TOKENS, LINE_TOKENS, MOST_CHANGED, Told, text_cost
-from ctxmem.ledger.line import FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, USER, Doing, Line
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
 
 
 def join(lines: Sequence[Line]) -> Line:
@@ -41,7 +41,14 @@ def join(lines: Sequence[Line]) -> Line:
         any(line.changes for line in lines),
         is_apart=first.is_apart,
     )
-    return made.with_notes([note for line in lines for note in line.notes if alike or note.kind != SIZE])
+    return made.with_notes([note for line in lines for note in _notes_of(line) if alike or note.kind != SIZE])
+
+
+def _notes_of(line: Line) -> Iterable[Note]:
+    """Return its notes for a line of several; a user's answer that names nothing tells nothing without its question."""
+    if not any(note.kind == ASKED for note in line.notes):
+        return line.notes
+    return [note._replace(weight=0) if note.kind == TYPED and note.weight == 1 else note for note in line.notes]
 
 
 def told_once(lines: Sequence[Line]) -> list[Line]:

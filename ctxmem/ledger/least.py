@@ -10,7 +10,7 @@ from ctxmem.ledger.line import ASKED, FAILED, OF_SEVERAL, OUTCOME, RECORD, SAID,
 
 LEAST_TEXT_CHARS: Final = 60  # of a reason, or of what was said, at least
 LEAST_ASKED_CHARS: Final = 100  # of a sentence of an offer that the user answered
-LEAST_OUTCOME_CHARS: Final = 24
+LEAST_OUTCOME_CHARS: Final = 40
 MOST_CHANGED: Final = 12  # names of what a line for several steps changed
 MOST_READ: Final = 3  # the same, where they only read
 LEAST_TYPED: Final = 3  # user messages that a line for several steps quotes, of those that name most
@@ -71,6 +71,11 @@ class Told:
         """The records that are short enough to be quoted; those that name something before others."""
         records = [note for note in self.notes.get(RECORD, ()) if text_cost(note.text) <= RECORD_TOKENS]
         return sorted(records, key=lambda note: not any(map(is_quotable, note.words)))
+
+    @cached_property
+    def typed(self) -> list[Note]:
+        """What users said, without answers that tell nothing alone."""
+        return [note for note in self.notes.get(TYPED, ()) if note.weight > 0]
 
     def cost(self, head: str, notes: Mapping[int, Sequence[Note]]) -> float:
         """Estimate the tokens of the line with this head and these notes."""
@@ -139,7 +144,7 @@ def _least_of_several(told: Told) -> dict[int, list[Note]]:
     least = {
         FAILED: _cut(notes.get(FAILED, ())[-1:], LEAST_TEXT_CHARS),
         TARGET: targets[-(MOST_CHANGED if line.changes else MOST_READ) :],
-        TYPED: _cut(most_telling(notes.get(TYPED, ()), LEAST_TYPED), LEAST_TEXT_CHARS),
+        TYPED: _cut(most_telling(told.typed, LEAST_TYPED), LEAST_TEXT_CHARS),
     }
     if [doing.name for doing in line.doings] == ["said"]:
         least[SAID] = _cut(most_telling(notes.get(SAID, ()), 1), LEAST_TEXT_CHARS)

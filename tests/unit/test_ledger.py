@@ -150,6 +150,18 @@ def test_where_user_messages_must_join_what_users_said_is_quoted():
     )
 
 
+def test_an_answer_that_names_nothing_is_quoted_with_its_question_or_not_at_all():
+    said = {
+        2: message(2, "HAT110 costs $207. Shall I book it?", "assistant"),
+        3: message(3, "yes"),
+        4: message(4, "2 bags"),
+    }
+    lines = [*lines_of(plan(dropped=[2, 3, 4]), said.__getitem__), line(6, "x" * 200, name="book", flight="HAT110")]
+
+    assert abridge(lines, 24, ())[0].text() == "[#3-#6] book of HAT110; user said x2: 2 bags"
+    assert abridge(lines, 47, ())[0].text() == ("[#3-#4] asked: Shall I book it?; user said x2: yes / 2 bags")
+
+
 def test_an_outcome_goes_before_names():
     notes = (Note(1, OUTCOME, "2 lines, the last: done"), Note(1, SIZE, "2 lines"), Note(1, NAMED, "src/a.py"))
     assert Line(1, 1, 1, "bash {}", (), notes).text() == "[#1] bash {} -> 2 lines, the last: done | src/a.py"

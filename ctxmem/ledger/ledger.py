@@ -193,6 +193,8 @@ def _sealed(lines: Sequence[Line], n_groups: int, room: float, count: Count, oth
     for at in range(_TRIES if room > 0 else 0):
         made = choice.within(aim)
         tokens = _tokens(made, count)
+        if tokens == best.tokens > 0:
+            break  # there is no more to tell
         if best.tokens < tokens <= room:
             best = Piece(made, n_groups, tokens)
         if FILLED_SHARE * room <= tokens <= room or (best.lines and tokens > room):

@@ -8,7 +8,7 @@ Invariants:
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -17,22 +17,28 @@ MAX_JSON_CHARS: Final = 200_000  # of a text that is parsed as JSON
 MAX_RECORDS: Final = 60  # of one text
 MAX_VALUE_CHARS: Final = 60
 MAX_WORD_CHARS: Final = 120
-_LEAST_VALUE_CHARS: Final = 12  # of an argument, cut; with less room it is left out
-_TARGET_CHARS: Final = 48
-STATEMENTS_CHARS: Final = 100  # with less room, of a long SQL text its verbs and tables are shown
 
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2069\u3000\ufeff\ufff9-\ufffb]+")
-# A name may hold a colon before a digit or a slash only: a time, a port, a URL, but not `grep`'s `file:text`.
-_WORD = re.compile(r"[A-Za-z0-9_./#@$~\-]+(?::[\d/][A-Za-z0-9_./#@$\-]*)*")
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # how a program colours what it prints
+_URL = r"[A-Za-z][A-Za-z0-9+.\-]{0,15}://(?:[\w\-.~:/?#@!$&*+,;=%\u0300-\u036f]+|\([^\s()<>\"]*\))+"
+_DRIVE = r"[A-Za-z]:(?:(?:\\\\[\w.$~\-\u0300-\u036f]+)+|(?:\\[\w.$~\-\u0300-\u036f]+)+)"
+# A name may hold a colon before a digit or a slash only: a time, a port, but not `grep`'s `file:text`.
+_NAME = r"[\w./#@$~\-\u0300-\u036f]+(?:(?::(?=[\d/])|%[0-9A-Fa-f]{2})[\w./#@$\-\u0300-\u036f]*)*"
+_WORD = re.compile(f"{_URL}|{_DRIVE}|{_NAME}")
+# The same, and keys, so that the names of a record are its values; and JSON's own escapes.
+_WORD_OR_KEY = re.compile(f'({_URL}|{_DRIVE})|[A-Za-z_][\\w.\\-]*=|"[\\w.\\-]+":|\\\\[nt]|({_NAME})')
+# Scripts that put no space between words: where one of their signs meets another letter, a name ends.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+_SEAM = re.compile(f"(?<=[^\\W_{_UNSPACED}])(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])(?=[^\\W_{_UNSPACED}])")
 _TELLING = re.compile(r"[\d_/.@]|[a-z][A-Z]")
-# Keys, so that the names of a record are its values; and JSON's own escapes.
-_KEY = re.compile(r"[A-Za-z_][\w.\-]*=|\"[\w.\-]+\":|\\[nt]")
+_SPELT = re.compile(r"[A-Za-z0-9]|\A[/~]")  # a name, not a sentence without spaces
 _LETTER = re.compile(r"\w")
 _PREFIX = re.compile(r"^[^=(]*: ")  # of a record, what it is
 _PATH = re.compile(r"[\w@~./-]*/[\w@.+-]+/?|[\w.+-]{2,}\.[A-Za-z][A-Za-z0-9]{0,5}")
 _SUFFIXES_WORDS: Final = (
-    "c cc cfg conf cpp cs css csv db go h hpp html ini ipynb java jpg js json jsx kt less lock log lua m md mjs php"
-    " png pony py pyi rb rs rst scss sh sql svelte svg swift toml ts tsx txt vue xml yaml yml zig zip"
+    "c cc cfg conf cpp cs css csv db go h hpp html ini ipynb java jpg js json jsonl jsx kt less lock log lua m md mjs"
+    " parquet pdf php png pony proto py pyi rb rs rst scss sh sql svelte svg swift toml ts tsx txt vue xlsx xml yaml"
+    " yml zig zip"
 )
 _SUFFIXES: Final = frozenset(_SUFFIXES_WORDS.split())
 _MOMENT = re.compile(
@@ -42,12 +48,6 @@ _MOMENT = re.compile(
 _WRAPPER_KEYS: Final = frozenset({"request_id", "requestId", "trace_id", "node_id", "etag"})
 # What a record needs not say: an opaque token of mixed signs.
 _OPAQUE = re.compile(r"(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[\w+/=-]{24,}")
-_GO_THERE = re.compile(r"\s*cd [^\s&;|]+ && ")
-_TABLE = re.compile(
-    r"\b(?:insert\s+into|update|delete\s+from|(?:create|alter|drop)\s+(?:\w+\s+){0,3}?(?:table|function|view|policy|trigger"
-    r"|index|role|type|schema)(?:\s+if\s+(?:not\s+)?exists)?)\s+([\w.\"]{3,})",
-    re.IGNORECASE,
-)
 
 
 class Excerpt(NamedTuple):
@@ -64,8 +64,12 @@ def escaped(text: str) -> str:
     'a [ #7] b'
     """
     if not (text.isascii() and text.isprintable() and "  " not in text):
-        text = _BREAKS.sub(" ", text)
+        text = _BREAKS.sub(" ", _uncoloured(text))
     return text.replace("[#", "[ #").strip()
+
+
+def _uncoloured(text: str) -> str:
+    return _ANSI.sub("", text) if "\x1b" in text else text
 
 
 def excerpts(text: str) -> list[Excerpt]:
@@ -158,23 +162,37 @@ def words_of(text: str) -> list[str]:
 
     >>> words_of("see src/app.py:import, line 12: parseArgs() at 10:30:00"), words_of("id=HAT110 seats=3")
     (['src/app.py', 'parseArgs', '10:30:00'], ['HAT110'])
-    >>> words_of("in ./a/b.py, /etc/hosts. and ~/x @scope/pkg")
-    ['./a/b.py', '/etc/hosts', '~/x', '@scope/pkg']
+    >>> words_of("in ./a/b.py, /etc/hosts. and ~/x @scope/pkg, https://x.io/a?q=1")
+    ['./a/b.py', '/etc/hosts', '~/x', '@scope/pkg', 'https://x.io/a?q=1']
     """
     found: dict[str, None] = {}
-    if "=" in text or '":' in text or "\\" in text:
-        text = _KEY.sub(" ", text)
-    for word in _WORD.findall(text):
+    for word in _raw_words(_uncoloured(text)):
         word = _trimmed(word)  # noqa: PLW2901
         if 3 <= len(word) <= MAX_WORD_CHARS and _TELLING.search(word) and (len(word) >= 5 or "/" in word):
             found[word] = None
     return list(found)
 
 
+def _raw_words(text: str) -> Iterator[str]:
+    """Yield what may be names, with the punctuation around them."""
+    if "=" in text or '":' in text or "\\" in text:
+        words = [address or name for address, name in _WORD_OR_KEY.findall(text)]
+    else:
+        words = _WORD.findall(text)
+    if text.isascii():
+        yield from words
+        return
+    for word in words:
+        if word.isascii():
+            yield word
+        else:
+            yield from (part for part in _SEAM.split(word) if _SPELT.search(part))
+
+
 def _trimmed(word: str) -> str:
     """Leave out punctuation around a word, but the sign that a path begins with."""
-    word = word.rstrip(".:-#@$~").lstrip("-#$:")
-    if "/" in word or word.startswith("@"):
+    word = word.rstrip(".,;:!?&*-#@$~").lstrip("-#$:")
+    if "/" in word or "\\" in word or word.startswith("@"):
         return word if _LETTER.search(word) else ""
     return word if word[:1] == "." and _LETTER.match(word, 1) else word.lstrip("./@~")
 
@@ -189,13 +207,14 @@ def is_quotable(word: str) -> bool:
     """
     if _MOMENT.fullmatch(word) or _OPAQUE.fullmatch(word):
         return False
+    word = word.replace("\\", "/")
     name = word.rstrip("/").rsplit("/", 1)[-1]
     has_suffix = "." in name and name.rsplit(".", 1)[1].lower() in _SUFFIXES
     if "/" in word:
         return has_suffix or word.startswith("@") or word.strip("/").count("/") >= (1 if word[0] in "/~." else 2)
     if "." in word:
         return has_suffix and _PATH.fullmatch(word) is not None
-    return any(sign.isdigit() for sign in word) or "@" in word
+    return "%" not in word and (any(sign.isdigit() for sign in word) or "@" in word)
 
 
 def _text_excerpts(text: str) -> Iterator[Excerpt]:
@@ -211,118 +230,62 @@ def _text_excerpts(text: str) -> Iterator[Excerpt]:
             yield Excerpt(" ".join(fresh), tuple(fresh))
 
 
-# -- arguments of calls -------------------------------------------------------------------------------------------
+# -- cut texts ----------------------------------------------------------------------------------------------------
 
 
-def arguments_text(arguments: Mapping[str, Any], limit_chars: int) -> str:
-    """Return a call's arguments as the JSON that was sent, cut to about `limit_chars`, each value for itself.
+def width(text: str) -> int:
+    """Return how much room a text takes, in letters: a sign of a script of syllables or ideas takes two.
 
-    The next call often repeats the shape, so its own spelling is worth more than a prettier one: `explained` 0.827
-    against 0.816 with `key=value` (four sources, 16,000 tokens, 2026-11). Names, paths and numbers stay whole as long
-    as they can; a long path keeps its end; texts share what is left, and those that get next to nothing are left out.
-
-    >>> arguments_text({"path": "a.py", "limit": 20}, 200)
-    '{"path": "a.py", "limit": 20}'
-    >>> arguments_text({"path": "/home/me/app/src/main.py", "old": "x = 1 + 2 + 3 + 4 + 5 + 6 + 7", "new": "y"}, 60)
-    '{"path": "/home/me/app/src/main.py", "new": "y", ...}'
+    >>> width("abc"), width("交換 a")
+    (3, 6)
     """
-    if not arguments:
-        return ""
-    if sum(len(value) if isinstance(value, str) else 8 for value in arguments.values()) <= limit_chars:
-        text = escaped(_json(arguments))
-        if len(text) <= limit_chars:
-            return text
-    left = limit_chars
-    fields: dict[str, str] = {}
-    values = {escaped(str(key))[:MAX_VALUE_CHARS]: _value(value, limit_chars) for key, value in arguments.items()}
-    n_texts = sum(" " in value for value in values.values())
-    for key, value in sorted(values.items(), key=lambda item: (" " in item[1], len(item[1]))):
-        is_text = " " in value
-        share = (left // n_texts if is_text else left) - len(key) - 6
-        if "/" in value and not is_text:
-            share = min(share, max(limit_chars * 5 // 6, _LEAST_VALUE_CHARS))
-        n_texts -= is_text
-        if share >= min(len(value), _LEAST_VALUE_CHARS):
-            fields[key] = f'"{key}": {_cut_value(value, share)}'
-            left -= len(fields[key]) + 2
-    kept = [fields[key] for key in values if key in fields]
-    return "{" + ", ".join(kept if len(kept) == len(values) else [*kept, "..."]) + "}"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _value(value: Any, limit_chars: int) -> str:
-    """Return one argument as JSON on one line: of a long SQL text its verbs and tables, else what can be shown."""
-    most = 4 * limit_chars + MAX_WORD_CHARS
-    if not isinstance(value, str):
-        return escaped(_json(value)[:most])
-    if len(value) > limit_chars and limit_chars <= STATEMENTS_CHARS:
-        statements = dict.fromkeys(" ".join(found.group().split()) for found in _TABLE.finditer(value[:MAX_CHARS]))
-        if statements:
-            return escaped(_json("; ".join(statements)))
-    return escaped(_json(_GO_THERE.sub("", value[:most], count=1)))
-
-
-def _cut_value(text: str, most: int) -> str:
-    """Cut one JSON value: a path keeps its end, from a separator on; a text its head, to the end of a word."""
-    if len(text) <= most:
-        return text
-    is_text = text.startswith('"')
-    room = max(most - (5 if is_text else 3), 1)
-    if is_text and " " not in text and "/" in text and "://" not in text:
-        tail = text[1:].rstrip('"')[-room:]
-        return f'"...{tail[tail.find("/") :] if "/" in tail else tail}"'
-    shown = text[int(is_text) :][:room]
-    shown = shown.rsplit(" ", 1)[0] if " " in shown else shown
-    return f'"{shown}..."' if is_text else f"{shown}..."
-
-
-def target_of(arguments: Mapping[str, Any]) -> str:
-    """Return the name of what a call changes: the table of an SQL statement, a file's name, the first id; "" for none.
-
-    >>> target_of({"path": "/a/b/main.py", "text": "x"}), target_of({"sql": "INSERT INTO users VALUES (1)"})
-    ('main.py', 'users')
-    >>> target_of({"reservation_id": "K1NW8N", "cabin": "economy"}), target_of({"text": "hello there"})
-    ('K1NW8N', '')
-    """
-    for value in arguments.values():
-        if not isinstance(value, str):
-            continue
-        if table := _TABLE.search(value[:MAX_CHARS]):
-            return escaped(table.group(1).replace('"', ""))[:_TARGET_CHARS]
-        word = escaped(value[: 4 * MAX_WORD_CHARS])
-        if " " not in word and len(word) <= 2 * MAX_WORD_CHARS and (is_quotable(word) or "/" in word):
-            return word.rstrip("/").rsplit("/", 1)[-1][-_TARGET_CHARS:]
-    return ""
-
-
-def string_values(value: Any, most_chars: int) -> Iterator[str]:
-    """Yield the texts in a JSON value, in order, up to about `most_chars`."""
-    waiting = [value]
-    while waiting and most_chars > 0:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one[:most_chars]
-            most_chars -= len(one)
-        elif isinstance(one, Mapping):
-            waiting += reversed(list(one.values()))
-        elif isinstance(one, list):
-            waiting += reversed(one)
+    return len(text) if text.isascii() else len(text) + sum(map(_is_wide, text))
 
 
 def cut_words(text: str, most: int) -> str:
     """Cut a text at the end of a word, and say so; a first word that is longer stays whole: half a path is none.
 
+    `most` is a width. Where words are not spaced it is cut between two signs.
+
     >>> cut_words("one two three", 9), cut_words("src/app/main.py is here", 9)
     ('one two...', 'src/app/main.py...')
+    >>> cut_words("エラー: 交換申請の期限を過ぎています", 22)
+    'エラー: 交換申請の期...'
     """
-    if len(text) <= most:
+    if len(text) <= most and width(text) <= most:
         return text
-    head = text[:most]
-    if " " in head:
-        head = head.rsplit(" ", 1)[0]
-    elif text.isascii():
-        head = text[:MAX_WORD_CHARS].split(" ", 1)[0]
+    head = head_of(text, most) or text[:MAX_WORD_CHARS].split(" ", 1)[0]
     return text if len(head) >= len(text) else head.removesuffix("...") + "..."
+
+
+def head_of(text: str, most: int) -> str:
+    """Return the longest head of a text wider than `most` that ends with a word, "" for none."""
+    at = end_of(text, most)
+    while at and not _is_between(text[at - 1], text[at]):
+        at -= 1
+    return text[:at].rstrip()
+
+
+def end_of(text: str, most: int) -> int:
+    """Return the number of signs whose width is at most `most`, of a text that is wider."""
+    if text.isascii():
+        return max(most, 0)
+    for at, sign in enumerate(text):
+        most -= 2 if _is_wide(sign) else 1
+        if most < 0:
+            return at
+    return len(text) - 1
+
+
+def _is_wide(sign: str) -> bool:
+    return "\u2e80" <= sign <= "\uffdc" or sign >= "\U00020000"
+
+
+def _is_between(before: str, after: str) -> bool:
+    """Say whether a text may be cut between two signs."""
+    return before.isspace() or after.isspace() or any(map(_may_end, (before, after)))
+
+
+def _may_end(sign: str) -> bool:
+    """Say whether a sign is of a script that puts no space between words; Korean does."""
+    return "\u0e00" <= sign <= "\u0eff" or ("\u2e80" <= sign <= "\uffdc" and not "\uac00" <= sign <= "\ud7af")

@@ -5,7 +5,7 @@ from functools import cached_property
 from string import ascii_letters
 from typing import Final
 
-from ctxmem.ledger.gist import cut_words, is_quotable
+from ctxmem.ledger.gist import cut_words, is_quotable, width
 from ctxmem.ledger.line import ASKED, FAILED, OF_SEVERAL, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, Line, Note
 
 LEAST_TEXT_CHARS: Final = 60  # of a reason, or of what was said, at least
@@ -159,14 +159,14 @@ def _least_of_one(told: Told) -> dict[int, list[Note]]:
     if not line.has_failed:
         came = SIZE if SIZE in notes else OUTCOME
         least[came] = _cut(notes.get(came, ())[:1], LEAST_OUTCOME_CHARS)
-    if not line.head:
+    if not line.head or line.is_user:
         least[SAID] = _cut(most_telling(notes.get(SAID, ()), 1), LEAST_TEXT_CHARS)
     return least
 
 
 def _cut(notes: Iterable[Note], most: int) -> list[Note]:
     cut = [
-        note if len(note.text) <= most else Note(note.source, note.kind, cut_words(note.text, most), (), note.weight)
+        note if width(note.text) <= most else Note(note.source, note.kind, cut_words(note.text, most), (), note.weight)
         for note in notes
     ]
     return list(dict.fromkeys(cut))

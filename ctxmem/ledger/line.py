@@ -73,6 +73,11 @@ class Line:
         return self.first != self.last
 
     @property
+    def is_user(self) -> bool:
+        """Whether it quotes what a user said, and what that answers."""
+        return self.head.startswith(f"{USER}: ")
+
+    @property
     def has_failed(self) -> bool:
         """Whether a call of it failed."""
         return any(doing.n_failed for doing in self.doings)
@@ -127,12 +132,13 @@ class Line:
         failed = [f"failed: {text}" for text in told.get(FAILED, ())]
         asked = ["asked: " + " / ".join(told[ASKED])] if ASKED in told else []
         head = FORGOTTEN_TEXT if self.head and is_forgotten(self.source) else self.head
+        said = ["said: " + " / ".join(told[SAID])] if SAID in told else []
         if self.is_run:
-            parts = [*self._done(head, told.get(TARGET, ())), *failed, *asked, *self._typed(told.get(TYPED, ()))]
+            parts = [*self._done(head, told.get(TARGET, ())), *failed, *asked, *self._typed(told.get(TYPED, ())), *said]
+        elif self.is_user:
+            parts = [*failed, *asked, *said, head]  # the user answered what was said
         else:
-            parts = [*failed, *asked, *([head] if head else ())]
-        if SAID in told:
-            parts.append("said: " + " / ".join(told[SAID]))
+            parts = [*failed, *asked, *([head] if head else ()), *said]
         came = told.get(OUTCOME) or ({} if RECORD in told else told.get(SIZE)) or {}
         after = list({**came, **told.get(RECORD, {}), **told.get(NAMES, {})})
         return f"{label} {'; '.join(parts)}".rstrip() + (" -> " + " | ".join(after) if after else "")

@@ -1,23 +1,15 @@
 """Write the line of one group: what was done, whether it failed and why, what was said, what its results named."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from ctxmem.ledger.gist import (
-    arguments_text,
-    cut_words,
-    escaped,
-    excerpts,
-    is_quotable,
-    string_values,
-    target_of,
-    words_of,
-)
+from ctxmem.ledger.arguments import arguments_text, string_values, target_of
+from ctxmem.ledger.gist import cut_words, escaped, excerpts, is_quotable, width, words_of
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
 from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure
+from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, asks, findings, worth
 from ctxmem.segment import Call, Nature, Record
 
 USER_SAID: Final = f"{USER}: "
@@ -27,24 +19,12 @@ USER_CHARS: Final = 300  # quoted of a user message
 USER_BRIEF_CHARS: Final = 70
 ARGUMENT_CHARS: Final = 240
 BRIEF_CHARS: Final = 90  # of one call's arguments, where room is short
-SENTENCE_CHARS: Final = 200
-SENTENCES: Final = 4  # quoted of one assistant message
+SAID_CHARS: Final = 60  # of an answer without a sentence
 SHORT_CHARS: Final = 80  # a result up to this is quoted whole
 LONG_CHARS: Final = 3_000  # of a text longer than this, a name says little until another step has it too
-MOST_CHARS: Final = 4_000  # of arguments, or of what was said, that are looked at
+MOST_CHARS: Final = 4_000  # of arguments that are looked at
 MOST_WORDS: Final = 40  # of the arguments of one call that the line itself does not show
 CALL_WEIGHT: Final = 4  # a name that the model itself wrote in a call, over one that it only saw
-
-_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")  # noqa: RUF001 - signs of other scripts are meant
-_MARKUP = re.compile(r"^(?:[\s>#*+\-•–|]+|\(?\d{1,3}[.)]\s+|\[[ xX]\]\s+)+|\*\*")  # noqa: RUF001 - signs of other scripts are meant
-_TELLS = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\"[^\"]{2,60}\"|“[^”]{2,60}”|「[^」]{1,60}」|\d+")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
-_ASKS = ("?", "？", "؟", "?)", "?*")  # noqa: RUF001 - signs of other scripts are meant
-_ANNOUNCES = (":", "：", ":*", "...", "…")  # noqa: RUF001 - signs of other scripts are meant
-_MOST_WEIGHT: Final = 8  # of a sentence, by what it names
-_LEAST_WORDS: Final = 4  # a row of fewer is a heading, a greeting, a fragment; one less where it names something
-_LEAST_SIGNS: Final = 8  # the same, where words are not spaced
 
 
 def line_of(
@@ -73,13 +53,14 @@ def with_offer(line: Line, before: Line) -> Line:
     >>> with_offer(Line(7, 7, 7, "user said: Yes", (), ()), offer).text()
     '[#7] asked: Shall I book HAT110 for $207?; user said: Yes'
     """
-    is_answer = line.head.startswith(USER_SAID) and len(line.head) <= len(USER_SAID) + ANSWER_CHARS
+    is_answer = line.head.startswith(USER_SAID) and width(line.head) <= len(USER_SAID) + ANSWER_CHARS
     if not is_answer or before.head or before.is_run:
         return line
     said = list(before.told(SAID))
     best = sorted(said[:-1], key=lambda note: -note.weight)[: ASKED_SENTENCES - 1]
-    asked = [note._replace(kind=ASKED) for note in said if note in best or note is said[-1]]
-    return line.with_notes(iter((*asked, *line.notes)))
+    kind = ASKED if any(asks(note.text) for note in said[-2:]) else SAID
+    told = [note._replace(kind=kind) for note in said if note in best or note is said[-1]]
+    return line.with_notes(iter((*told, *line.notes)))
 
 
 class _Step:
@@ -110,8 +91,9 @@ class _Step:
                 self.notes.append(Note(segment_id, TARGET, target))
             if not self.in_full:
                 continue
-            more = [word for word in words_of(" ".join(string_values(arguments, MOST_CHARS))) if word not in shown]
-            self.notes += [Note(segment_id, NAMES, word, (word,), CALL_WEIGHT) for word in more[:MOST_WORDS]]
+            words = words_of(" ".join(string_values(arguments, MOST_CHARS)))
+            more = [word for word in words if word not in shown and is_quotable(word)][:MOST_WORDS]
+            self.notes += [Note(segment_id, NAMES, word, (word,), CALL_WEIGHT) for word in more]
 
     def add_result(self, segment_id: int, record: Record) -> None:
         index = record.facts.call_index
@@ -135,7 +117,9 @@ class _Step:
             self.notes.append(_said(segment_id, cut_words(text, SENTENCE_CHARS), TYPED))
             self.done[USER] += 1
         else:
-            self.notes += [_said(segment_id, text) for text in findings(record.text, most=2 * SENTENCES)]
+            opening = cut_words(escaped(record.text[: 2 * SAID_CHARS]), SAID_CHARS)
+            told = findings(record.text, most=2 * SENTENCES) or [opening] * bool(opening)
+            self.notes += [_said(segment_id, text) for text in told]
             self.done["said"] += 1
 
     def line(self, group: int) -> Line:
@@ -166,38 +150,5 @@ def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> 
     return notes
 
 
-def _said(segment_id: int, text: str, kind: int = SAID) -> Note:
-    """Note a sentence; the more it names or counts, the earlier it is told where room is short."""
-    return Note(segment_id, kind, text, weight=1 + min(len(words_of(text)) + len(_TELLS.findall(text)), _MOST_WEIGHT))
-
-
-def findings(text: str, most: int = SENTENCES) -> list[str]:
-    r"""Return the sentences of an assistant's text that tell something, in their order.
-
-    By form alone, since conversations are in any language: a sentence that names or counts something (code, bold type,
-    a quotation, a number, a path), the first and the last one, and the last question go before others. What only
-    announces the next thing (it ends with a colon and stands last, after others), a question that was followed by
-    another, headings and code blocks are left out.
-
-    >>> findings("Let me look. The bug is in `parse()`: it drops line 3.\n\n```\nx = 1\n```\nNow the fix:")
-    ['The bug is in `parse()`: it drops line 3.']
-    """
-    rows = [_MARKUP.sub("", row.strip()).strip() for row in _SENTENCE.split(_FENCE.sub("\n", text[:MOST_CHARS]))]
-    rows = [row for row in dict.fromkeys(rows) if _is_sentence(row)]
-    asked = max((at for at, row in enumerate(rows) if row.endswith(_ASKS)), default=-1)
-    found: list[tuple[int, int, str]] = []
-    for at, row in enumerate(rows):
-        if row.endswith(_ANNOUNCES) and at == len(rows) - 1 > 0 and not _TELLS.search(row):
-            continue
-        worth = 2 * bool(_TELLS.search(row)) + any(is_quotable(word) for word in words_of(row))
-        worth += (at == len(rows) - 1) + (at == 0) + 2 * (at == asked)
-        worth -= 3 * (row.endswith(_ASKS) and at != asked) + 2 * row.endswith(_ANNOUNCES)
-        if worth >= 0:
-            found.append((-worth, at, cut_words(escaped(row), SENTENCE_CHARS)))
-    best = sorted(found)[:most]
-    return [row for _, _, row in sorted(best, key=lambda one: one[1])]
-
-
-def _is_sentence(row: str) -> bool:
-    least = _LEAST_WORDS - (_TELLS.search(row) is not None)
-    return len(row.split()) >= least or (_UNSPACED.search(row) is not None and len(row) >= _LEAST_SIGNS)
+def _said(segment_id: int, sentence: str, kind: int = SAID) -> Note:
+    return Note(segment_id, kind, sentence, weight=worth(sentence))

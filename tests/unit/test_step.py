@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxmem.ledger.gist import arguments_text, excerpts, is_quotable, target_of, words_of
+from ctxmem.ledger.arguments import arguments_text, target_of
+from ctxmem.ledger.gist import cut_words, escaped, excerpts, is_quotable, words_of
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE
-from ctxmem.ledger.step import findings, line_of, with_offer
+from ctxmem.ledger.sentences import asks, findings
+from ctxmem.ledger.step import line_of, with_offer
 from ctxmem.segment import Call, Facts, Record
 
 
@@ -137,7 +139,7 @@ def test_a_long_answer_and_one_to_a_step_stand_alone():
     [
         ("The cause is `a.py` line 3. It drops the key.", ["The cause is `a.py` line 3.", "It drops the key."]),
         ("# A heading\n\n- first item of the list: 12\n- second item has 13", ["first item of the list: 12", "second item has 13"]),
-        ("1. Change the parser first\n2. [ ] Add a test for it", ["Change the parser first", "Add a test for it"]),
+        ("1. Change the parser first\n2. [ ] Add a test for it", ["1. Change the parser first", "2. [ ] Add a test for it"]),
         ("Done.\n```python\nx = compute(1, 2, 3, 4)\n```", []),
         ("```\nnever closed, with words of code", []),
         ("原因は設定ファイルの3行目です。修正しました。テストはすべて通りました。", ["原因は設定ファイルの3行目です。", "テストはすべて通りました。"]),
@@ -152,9 +154,54 @@ def test_the_sentences_that_tell_something(text, found):
     assert findings(text) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("It uses `ALTER TABLE ... MODIFY` which SQLite has not. I need to rewrite it.", ["It uses `ALTER TABLE ... MODIFY` which SQLite has not.", "I need to rewrite it."]),
+        ("<question>Soll der Cache auch Fehlerantworten (z. B. 429) zwischenspeichern?</question>", ["Soll der Cache auch Fehlerantworten (z. B. 429) zwischenspeichern?"]),
+        ("Die Bank erwartet 3.5 Mio. Tonnen bzw. ca. 11.000 USD. Das ist mehr, z. B. als Inc. annimmt.", ["Die Bank erwartet 3.5 Mio. Tonnen bzw. ca. 11.000 USD.", "Das ist mehr, z. B. als Inc. annimmt."]),
+        ("It fails (see the log. There are 3 errors) in the parser. Then it stops for good.", ["It fails (see the log. There are 3 errors) in the parser.", "Then it stops for good."]),
+        ("**The cache is never cleared.** It grows to 3 GB.", ["The cache is never cleared.", "It grows to 3 GB."]),
+        ("田中様は「了解です。お願いします。」と回答済みです。交換の手配をしました。", ["田中様は「了解です。お願いします。」と回答済みです。", "交換の手配をしました。"]),
+        ("1. HAT110 departs at 14:00\n2. HAT132 departs at 17:00\n\nWhich of them shall I take?", ["1. HAT110 departs at 14:00", "2. HAT132 departs at 17:00", "Which of them shall I take?"]),
+    ],
+)  # fmt: skip
+def test_a_sentence_ends_where_it_ends(text, found):
+    assert findings(text) == found
+
+
+def test_a_question_that_is_cut_is_one_still():
+    (asked,) = findings("Shall I " + "take this one " * 40 + "?")
+
+    assert asks(asked)
+    assert len(asked) <= 203
+
+
+def test_a_statement_is_not_told_as_a_question():
+    stated = line_of(6, message(6, "assistant", "The cause was `a.py` line 3. I mended it and ran the tests."))
+    answer = with_offer(line_of(7, message(7, "user", "now add a test")), stated)
+
+    assert (
+        answer.text()
+        == "[#7] said: The cause was `a.py` line 3. / I mended it and ran the tests.; user said: now add a test"
+    )
+
+
+def test_an_answer_without_a_sentence_is_told():
+    assert line_of(6, message(6, "assistant", "Done.")).text() == "[#6] said: Done."
+
+
+def test_symbols_of_code_are_no_names_of_a_call():
+    members = step(
+        5, "ok", name="edit", path="a.js", new="x " * 200 + "document.querySelector .getAttribute lib/b.js K1NW8N"
+    )
+
+    assert texts(line_of(5, members), NAMES) == ["lib/b.js", "K1NW8N"]
+
+
 def test_a_bare_announcement_gives_way_to_a_finding():
     assert findings("The key `user` is missing. Let me look at the next file:") == ["The key `user` is missing."]
-    assert findings("Let me look at the next file:") == ["Let me look at the next file:"]  # better than nothing
+    assert findings("Let me look at the next file:") == []  # the call says it
 
 
 def test_what_names_something_goes_before_what_does_not():
@@ -186,7 +233,13 @@ def test_whatever_the_text_findings_are_few_single_lines(text):
         ({}, 60, ""),
         ({"path": "a.py", "n": 3}, 60, '{"path": "a.py", "n": 3}'),
         ({"path": "/a/long/way/down/to/the/file/of/the/day.py", "old": "x y " * 50}, 60, '{"path": "/a/long/way/down/to/the/file/of/the/day.py", ...}'),
-        ({"command": "cd /home/me/work/of/mine && npm run check -- --all --and --more"}, 40, '{"command": "npm run check --..."}'),
+        ({"command": "cd /home/me/work/of/mine && npm run check -- --all --and --more"}, 40, '{"command": "npm run check -- --all..."}'),
+        ({"command": 'git commit -m "Update README and create index page for the docs, delete from cache"'}, 50, r'{"command": "git commit -m \"Update README..."}'),
+        ({"input": "*** Begin Patch\n*** Update File: crates/ledger/store.rs\n@@\n-a\n+b\n" + "+x = 1\n" * 40}, 72, '{"input": "*** Update File: crates/ledger/store.rs"}'),
+        ({"diff": "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-x\n+y\n" + " z\n" * 40}, 72, '{"diff": "--- a/src/a.py +++ b/src/a.py"}'),
+        ({"owner": "acme", "repo": "the-shop-of-acme", "branch": "fix/apply-discount"}, 60, '{"owner": "acme", "repo": "the-shop-of-acme", ...}'),
+        ({"path": r"C:\Users\me\work\of\mine\the\parts\of\the\app\main.py"}, 48, r'{"path": "...\\parts\\of\\the\\app\\main.py"}'),
+        ({"text": "下方的书签选择器组件还是没有间隔请参考其他页面的写法"}, 40, '{"text": "下方的书签选择器组件还是..."}'),
         ({"q": "-- why\nCREATE TABLE a_b (id int);\nINSERT INTO a_b VALUES (1)" + ", (2)" * 30}, 72, '{"q": "CREATE TABLE a_b; INSERT INTO a_b"}'),
         ({"text": "word " * 99, "more": "word " * 99, "id": "K1NW8N"}, 60, '{"text": "word...", "more": "word word...", "id": "K1NW8N"}'),
     ],
@@ -206,6 +259,62 @@ def test_whatever_the_arguments_they_are_one_bounded_line(arguments, limit):
     assert "[#" not in made
     assert len(made) <= 2 * limit + 80
     assert "[#" not in target_of(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        ({"command": "bd update spotter-gqc --status in_progress"}, ""),
+        ({"command": "apt-get update && apt-get install -y libpq-dev"}, ""),
+        ({"message": "Update README and create index page for docs, delete from cache"}, ""),
+        ({"query": "-- why\n/* so */ UPDATE public.users u SET x = 1"}, "public.users"),
+        ({"query": "WITH old AS (SELECT 1)\nDELETE FROM logs WHERE id = 1"}, "logs"),
+        ({"query": 'SELECT 1;\nCREATE POLICY "own rows" ON users'}, "own rows"),
+        ({"query": "SELECT id FROM users FOR UPDATE"}, ""),
+        ({"content": "x = 1\nINSERT INTO users (id)", "path": "src/a.py"}, "a.py"),
+        ({"input": "*** Begin Patch\n*** Add File: crates/ledger/store.rs\n+x"}, "store.rs"),
+        ({"command": ["apply_patch", "*** Begin Patch\n*** Update File: crates/ledger/store.rs\n+x"]}, "store.rs"),
+        ({"diff": "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@"}, "a.py"),
+        ({"path": r"C:\Users\me\a.py"}, "a.py"),
+    ],
+)  # fmt: skip
+def test_the_target_of_a_call_is_what_it_changes(arguments, target):
+    assert target_of(arguments) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("https://x.io/s?q=abc&page=2, (https://x.io/a_(b)) https://x.jp/aです", ["https://x.io/s?q=abc&page=2", "https://x.io/a_(b)", "https://x.jp/a"]),
+        (r"C:\Users\me\a.py and D:\\proj\\main.cs, one\ntwo_3", [r"C:\Users\me\a.py", r"D:\\proj\\main.cs", "two_3"]),
+        ("/mnt/c/日本語/a.ts 冲正_20251103.sql foo/bar%20baz.md", ["/mnt/c/日本語/a.ts", "冲正_20251103.sql", "foo/bar%20baz.md"]),
+        ("请看src/app.py和scripts/统计.py文件第3行", ["src/app.py", "scripts/统计.py"]),
+        ("docs/résumé.md, отчёт_2025.pdf, src/app.py를", ["docs/résumé.md", "отчёт_2025.pdf", "src/app.py"]),
+        ("原因は設定ファイルの3行目です。はい/いいえ/不明", []),
+        ("\x1b[0mWaiting_1 \x1b[1;32mlib/x.so\x1b[0m", ["Waiting_1", "lib/x.so"]),
+    ],
+)  # fmt: skip
+def test_names_are_found_whole_in_any_script(text, words):
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "cut"),
+    [
+        ("エラー: 交換申請の期限、配達後を過ぎています。", 24, "エラー: 交換申請の期限、..."),
+        ("詳細はsrc/ledger/main.pyを見てください", 12, "詳細は..."),
+        ("Ошибка: срок заявления истёк", 18, "Ошибка: срок..."),
+        ("사용자가 요청한 예약을 찾을 수 없습니다", 20, "사용자가 요청한..."),
+        ("one two three", 7, "one two..."),
+        ("交換", 4, "交換"),
+    ],
+)
+def test_a_text_is_cut_between_words_or_signs(text, most, cut):
+    assert cut_words(text, most) == cut
+
+
+def test_colours_are_not_quoted():
+    assert escaped("\x1b[0mWaiting\x1b[1;32m ok\x1b[0m") == "Waiting ok"
 
 
 def test_paths_are_quoted_whole_and_noise_is_not():

@@ -5,8 +5,9 @@ from functools import cached_property
 from string import ascii_letters
 from typing import Final
 
-from ctxmem.ledger.gist import cut_words, is_quotable, width
+from ctxmem.ledger.gist import is_quotable, width
 from ctxmem.ledger.line import ASKED, FAILED, OF_SEVERAL, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, Line, Note
+from ctxmem.ledger.sentences import shortened
 
 LEAST_TEXT_CHARS: Final = 60  # of a reason, or of what was said, at least
 LEAST_ASKED_CHARS: Final = 100  # of a sentence of an offer that the user answered
@@ -159,14 +160,14 @@ def _least_of_one(told: Told) -> dict[int, list[Note]]:
     if not line.has_failed:
         came = SIZE if SIZE in notes else OUTCOME
         least[came] = _cut(notes.get(came, ())[:1], LEAST_OUTCOME_CHARS)
-    if not line.head or line.is_user:
+    if not line.head:
         least[SAID] = _cut(most_telling(notes.get(SAID, ()), 1), LEAST_TEXT_CHARS)
     return least
 
 
 def _cut(notes: Iterable[Note], most: int) -> list[Note]:
     cut = [
-        note if width(note.text) <= most else Note(note.source, note.kind, cut_words(note.text, most), (), note.weight)
+        note if width(note.text) <= most else Note(note.source, note.kind, shortened(note.text, most), (), note.weight)
         for note in notes
     ]
     return list(dict.fromkeys(cut))

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ctxmem.ledger.sentences import asks
 from ctxmem.segment import FORGOTTEN_TEXT
 
 # What a note tells; notes of one line stand in this order. On disk: never renumber.
+# ASKED: what a user answered, a question or not.
 # TARGET: what a call read or changed, by name; TYPED: what a user said. Both are told where a line stands for several
 # steps only: the head of one says it.
 FAILED, ASKED, SAID, TARGET, OUTCOME, SIZE, RECORD, NAMES, TYPED = range(9)
@@ -73,11 +75,6 @@ class Line:
         return self.first != self.last
 
     @property
-    def is_user(self) -> bool:
-        """Whether it quotes what a user said, and what that answers."""
-        return self.head.startswith(f"{USER}: ")
-
-    @property
     def has_failed(self) -> bool:
         """Whether a call of it failed."""
         return any(doing.n_failed for doing in self.doings)
@@ -130,13 +127,13 @@ class Line:
             told.setdefault(note.kind, {})[text] = None
         label = f"[#{self.first}-#{self.last}]" if self.is_run else f"[#{self.first}]"
         failed = [f"failed: {text}" for text in told.get(FAILED, ())]
-        asked = ["asked: " + " / ".join(told[ASKED])] if ASKED in told else []
         head = FORGOTTEN_TEXT if self.head and is_forgotten(self.source) else self.head
         said = ["said: " + " / ".join(told[SAID])] if SAID in told else []
+        asked = []
+        if ASKED in told:
+            asked = [("asked: " if any(map(asks, told[ASKED])) else "said: ") + " / ".join(told[ASKED])]
         if self.is_run:
             parts = [*self._done(head, told.get(TARGET, ())), *failed, *asked, *self._typed(told.get(TYPED, ())), *said]
-        elif self.is_user:
-            parts = [*failed, *asked, *said, head]  # the user answered what was said
         else:
             parts = [*failed, *asked, *([head] if head else ()), *said]
         came = told.get(OUTCOME) or ({} if RECORD in told else told.get(SIZE)) or {}

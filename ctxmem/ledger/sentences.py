@@ -58,7 +58,7 @@ def findings(text: str, most: int = SENTENCES) -> list[str]:
         value += is_last + (at == 0) + 2 * (at == asked)
         value -= 3 * (asks(row) and at != asked) + 2 * announces
         if value >= 0:
-            found.append((-value, at, _quoted(row)))
+            found.append((-value, at, shortened(escaped(row), SENTENCE_CHARS)))
     best = sorted(found)[:most]
     return [row for _, _, row in sorted(best, key=lambda one: one[1])]
 
@@ -78,11 +78,14 @@ def asks(sentence: str) -> bool:
     return sentence.rstrip(_CLOSERS).endswith(_ASKS)
 
 
-def _quoted(row: str) -> str:
-    """Quote a sentence on one line; a question that is cut is one still."""
-    row = escaped(row)
-    is_cut_question = asks(row) and width(row) > SENTENCE_CHARS
-    return cut_words(row, SENTENCE_CHARS - 1) + "?" if is_cut_question else cut_words(row, SENTENCE_CHARS)
+def shortened(sentence: str, most: int) -> str:
+    """Cut a sentence to a width; a question that is cut is one still.
+
+    >>> shortened("Shall I book HAT110 for $207?", 20)
+    'Shall I book HAT110...?'
+    """
+    is_cut = asks(sentence) and width(sentence) > most
+    return cut_words(sentence, most - 1) + "?" if is_cut else cut_words(sentence, most)
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from ctxmem.ledger.gist import cut_words, escaped, excerpts, is_quotable, width,
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
 from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure
-from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, asks, findings, worth
+from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, findings, worth
 from ctxmem.segment import Call, Nature, Record
 
 USER_SAID: Final = f"{USER}: "
@@ -58,8 +58,7 @@ def with_offer(line: Line, before: Line) -> Line:
         return line
     said = list(before.told(SAID))
     best = sorted(said[:-1], key=lambda note: -note.weight)[: ASKED_SENTENCES - 1]
-    kind = ASKED if any(asks(note.text) for note in said[-2:]) else SAID
-    told = [note._replace(kind=kind) for note in said if note in best or note is said[-1]]
+    told = [note._replace(kind=ASKED) for note in said if note in best or note is said[-1]]
     return line.with_notes(iter((*told, *line.notes)))
 
 

@@ -34,6 +34,7 @@ GROUP_COLUMNS: Final = {
     "tool": "<u4",  # crc32 of the name of its first call, or of how an instruction or a user message begins; 0: none
     "has_list": "u1",  # that text is a plan, a to-do list or a summary
     "is_request": "u1",  # a user message that says enough to work by
+    "form": "<u4",  # an assistant's text ends as a call does, in this form; of an output: what it answers ends so
 }
 SEGMENT_COLUMNS: Final = {
     "id": "<i8",
@@ -73,6 +74,7 @@ class Item:
     with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
     a hash of a result's content, None where it has under 64 tokens. `image_tokens` are those of `tokens` that go where
     a label stands in the place of each image. `text_tokens`, `tool`, `has_list`, `is_request`: as the columns say.
+    `form` is the form in which an assistant's text ends as a call does; 1: a user message that looks like an output.
     """
 
     segment_id: int
@@ -93,6 +95,7 @@ class Item:
     tool: int = 0
     has_list: bool = False
     is_request: bool = False
+    form: int = 0
 
 
 class Form(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ctxmem.collector.fitting import Kept
 from ctxmem.collector.growable import Array
-from ctxmem.collector.item import RECALL
+from ctxmem.collector.item import ASSISTANT, RECALL, USER
 from ctxmem.collector.keepvalue import (
     HALF_LIFE_TURNS,
     IMAGE_WEIGHT,
@@ -27,7 +27,7 @@ from ctxmem.collector.lasting import SMALL_USER_TOKENS, needed_next, words_last
 from ctxmem.collector.mark import Marked
 from ctxmem.collector.roots import offers
 from ctxmem.collector.sweep import Step
-from ctxmem.collector.working import ASSISTANT, FULL, GONE, STUB, USER, WorkingSet
+from ctxmem.collector.working import FULL, GONE, STUB, WorkingSet
 
 STUB_TOKENS: Final = 100  # of a stub with the framing of its result, at most
 CUT_SHARE: Final = 0.60  # the least share of a group that its results must be: elided arguments teach a model to elide

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from ctxmem.collector.growable import Array
-from ctxmem.collector.roots import offers, user_rows
-from ctxmem.collector.working import ASSISTANT, EDIT, READ, WorkingSet
+from ctxmem.collector.item import ASSISTANT, EDIT, READ, USER
+from ctxmem.collector.roots import offers
+from ctxmem.collector.working import WorkingSet
 
 SMALL_USER_TOKENS: Final = 500  # a user message up to this may go last
 WORDS_SHARE: Final = 0.30  # of the budget, for what users typed, and what the assistant said and planned
@@ -26,8 +27,7 @@ def words_last(working: WorkingSet, is_root: Array, budget_tokens: int) -> Array
     groups = working.groups
     mask = is_root.copy()
     left = WORDS_SHARE * budget_tokens
-    said_by_users = user_rows(working)
-    users = said_by_users[groups["tokens"][said_by_users] <= SMALL_USER_TOKENS][::-1]
+    users = np.flatnonzero((groups["kind"] == USER) & (groups["tokens"] <= SMALL_USER_TOKENS))[::-1]
     is_said = (groups["kind"] == ASSISTANT) & (groups["text_tokens"] > 0)
     sizes = np.where(is_said, groups["text_tokens"], groups["tokens"]).tolist()
     answered = offers(working)
@@ -66,7 +66,7 @@ def _wanted(working: WorkingSet) -> Iterator[int]:
     groups, segments, uses = working.groups, working.segments, working.uses
     is_recent = groups["turn"] >= int(groups["turn"][-1]) - RECENT_TURNS
     shows_text = working.shows_text()
-    failed = segments["group"][np.flatnonzero((segments["is_error"] > 0) & shows_text)]
+    failed = segments["group"][np.flatnonzero((segments["is_error"] > 0) & (segments["is_result"] > 0) & shows_text)]
     yield from failed[-1:][is_recent[failed[-1:]]].tolist()
     owners = segments["group"][uses["segment"]]
     shows = (uses["op"] != EDIT) & (shows_text & (segments["superseded_by"] < 0))[uses["segment"]]

@@ -13,12 +13,13 @@ import numpy as np
 from ctxmem.collector.decisions import CUT, DROP, KEEP, LABEL, WORDS, Forms, Plan
 from ctxmem.collector.fitting import Kept, Sizes, fit
 from ctxmem.collector.growable import Array
+from ctxmem.collector.item import SYSTEM
 from ctxmem.collector.ladder import LAST, LEAST_SAVING_TOKENS, STUB_TOKENS, Ladder, ladder
 from ctxmem.collector.mark import Marked, mark
 from ctxmem.collector.roots import REFERENCED, SMALL_USER, SUPERSEDED, VALUE, find_roots, offers
 from ctxmem.collector.shorten import FRAME_TOKENS
 from ctxmem.collector.sweep import give_back, sweep
-from ctxmem.collector.working import FULL, GONE, LABELLED, SHORT, STUB, SYSTEM, Form, WorkingSet
+from ctxmem.collector.working import FULL, GONE, LABELLED, SHORT, STUB, Form, WorkingSet
 from ctxmem.ledger.abridge import HEADING_TOKENS, ledger_bound, room_of_next
 from ctxmem.options import Policy
 

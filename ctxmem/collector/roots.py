@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from ctxmem.collector.growable import Array
-from ctxmem.collector.item import RECALL
-from ctxmem.collector.working import ASSISTANT, SYSTEM, USER, WorkingSet
+from ctxmem.collector.item import ASSISTANT, RECALL, SYSTEM, USER
+from ctxmem.collector.working import WorkingSet
 from ctxmem.options import Policy
 
 # Why a group is shown as it is. On disk: never renumber.
@@ -30,7 +30,6 @@ RULES: Final = (
 (SMALL_USER, REFERENCED, VALUE, SUPERSEDED) = range(9, 13)
 
 OPEN_TURNS: Final = 64  # a call that was not answered within so many turns no longer holds its group
-PROTOCOL_MESSAGES: Final = 3  # so many user messages that begin alike are an agent's results, where it makes no calls
 ANSWER_TOKENS: Final = 60  # a user message up to this means little without the message it answers
 RECENT_SHARE: Final = 0.10  # of the budget, for the newest groups; beyond it their value keeps them
 NO_RULE: Final = 255
@@ -47,22 +46,6 @@ class Roots:
         """Return bool[n]."""
         mask: Array = self.rules != NO_RULE
         return mask
-
-
-def user_rows(working: WorkingSet) -> Array:
-    """Return the rows of what users said.
-
-    In a text protocol an agent's results come as user messages: where no call is in the window, those that begin alike
-    (`OBSERVATION:`) are none, as long as anything else is left.
-    """
-    groups = working.groups
-    users = np.flatnonzero(groups["kind"] == USER)
-    openings = groups["tool"][users]
-    if not openings.any() or (groups["tool"][groups["kind"] == ASSISTANT] > 0).any():
-        return users
-    _, at, counts = np.unique(openings, return_inverse=True, return_counts=True)
-    said = users[(openings == 0) | (counts[at] < PROTOCOL_MESSAGES)]
-    return said if len(said) else users
 
 
 def offers(working: WorkingSet) -> dict[int, int]:
@@ -102,7 +85,7 @@ def find_roots(working: WorkingSet, *, turn: int, budget_tokens: int, policy: Po
     rules[groups["restored_until"] > turn] = RESTORED
     rules[n - 1] = NEWEST
     rules[(groups["open_calls"] > 0) & (groups["turn"] >= turn - OPEN_TURNS)] = OPEN_CALL
-    users = user_rows(working)
+    users = np.flatnonzero(groups["kind"] == USER)
     if len(users):
         rules[task_row(working, users)] = TASK
         if (offer := offers(working).get(int(users[-1]), -1)) >= 0:

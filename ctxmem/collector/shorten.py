@@ -9,7 +9,8 @@ import numpy as np
 
 from ctxmem.collector.decisions import Forms
 from ctxmem.collector.growable import Array
-from ctxmem.collector.working import FULL, LABELLED, SHORT, USER, Form, WorkingSet
+from ctxmem.collector.item import USER
+from ctxmem.collector.working import FULL, LABELLED, SHORT, Form, WorkingSet
 
 LEAST_LIMIT_TOKENS: Final = 12  # what the notice of the cut takes
 FRAME_TOKENS: Final = 20  # of a result's message, at most

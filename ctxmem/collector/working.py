@@ -17,7 +17,6 @@ import numpy as np
 
 from ctxmem.collector.growable import Array, Growable
 from ctxmem.collector.item import (
-    ASSISTANT,
     EDIT,
     FULL,
     GONE,
@@ -26,24 +25,23 @@ from ctxmem.collector.item import (
     LABELLED,
     NOTE,
     OPS,
-    READ,
     REF_COLUMNS,
+    RESULT,
     SEGMENT_COLUMNS,
     SHORT,
     STUB,
-    SYSTEM,
     TEXT,
     USE_COLUMNS,
-    USER,
     WHOLE_FILE,
     FileUse,
     Form,
     Item,
     Shown,
 )
+from ctxmem.collector.protocol import Protocol, turn_into_results
 
-__all__ = ["ASSISTANT", "EDIT", "FULL", "GONE", "LABELLED", "OPS", "READ", "SHORT", "STUB", "SYSTEM"]
-__all__ += ["TEXT", "USER", "WHOLE_FILE", "FileUse", "Form", "Item", "Shown", "WorkingSet"]
+__all__ = ["EDIT", "FULL", "GONE", "LABELLED", "OPS", "SHORT", "STUB", "TEXT", "WHOLE_FILE"]
+__all__ += ["FileUse", "Form", "Item", "Shown", "WorkingSet"]
 
 VERSION: Final = 1
 
@@ -58,20 +56,8 @@ class WorkingSet:
     """
 
     __slots__ = (
-        "_by_path",
-        "_digests",
-        "_group_rows",
-        "_segment_rows",
-        "_showing",
-        "_sorted",
-        "groups",
-        "paths",
-        "refs",
-        "segments",
-        "task",
-        "tasks",
-        "tokens",
-        "uses",
+        *("_by_path", "_digests", "_group_rows", "_segment_rows", "_showing", "_sorted"),
+        *("groups", "paths", "protocol", "refs", "segments", "task", "tasks", "tokens", "uses"),
     )
 
     def __init__(self) -> None:
@@ -79,6 +65,7 @@ class WorkingSet:
         self.segments = Growable(SEGMENT_COLUMNS)
         self.uses = Growable(USE_COLUMNS)
         self.refs = Growable(REF_COLUMNS)
+        self.protocol = Protocol()
         self.paths: list[str] = []
         self.tasks: list[str] = [""]
         self.task = 0
@@ -91,7 +78,10 @@ class WorkingSet:
         self._sorted: tuple[Array, Array] | None = None  # segments by group, and their groups; None: stale
 
     def append(self, item: Item) -> None:
-        """Add one segment at the end, or at the end of its group where that is shown; O(1) amortised."""
+        """Add one segment at the end, or at the end of its group where that is shown.
+
+        O(1) amortised, O(groups) in numpy where it is a result that came as a user message.
+        """
         row = self._group_rows.get(item.group)
         if row is None:
             row = self._open_group(item)
@@ -101,6 +91,8 @@ class WorkingSet:
         )
         self._segment_rows[item.segment_id] = segment
         self._count(row, item)
+        if item.group == item.segment_id:
+            turn_into_results(self.groups, self.segments, self.protocol.note(item, self.groups))
         for use in item.files:
             path = self._path(use.path)
             self.uses.append(segment, path, use.low, use.high, OPS.index(use.op))
@@ -141,7 +133,7 @@ class WorkingSet:
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
         kind = KINDS.index(item.kind) if item.kind in KINDS else NOTE
-        told = (0, item.tool, False, item.is_request)
+        told = (0, item.tool, False, item.is_request, item.form)
         row = self.groups.append(item.group, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task, *told)
         self._group_rows[item.group] = row
         return row
@@ -211,6 +203,11 @@ class WorkingSet:
         """Say whether only the words of a group are shown: it takes no results any more."""
         row = self._segment_rows.get(group)
         return row is not None and int(self.segments["form"][row]) == TEXT
+
+    def is_result(self, group: int) -> bool:
+        """Say whether a shown group is a result that came as a message of its own."""
+        row = self._group_rows.get(group)
+        return row is not None and int(self.groups["kind"][row]) == RESULT
 
     def segments_of(self, group: int) -> list[int]:
         """Return the ids of a group's segments, in order."""
@@ -380,6 +377,7 @@ class WorkingSet:
             "paths": self.paths,
             "tasks": self.tasks,
             "task": self.task,
+            "protocol": self.protocol.pack(),
         }
 
     @classmethod
@@ -393,6 +391,7 @@ class WorkingSet:
         made.uses = Growable.unpack(USE_COLUMNS, packed["uses"])
         made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
+        made.protocol = Protocol.unpack(packed["protocol"])
         made.tokens = int(made.groups["tokens"].sum())
         made._reindex()
         made._restore_lookups()

@@ -140,6 +140,8 @@ def _apply(session: Session, copy: Standing, plan: Plan, policy: Policy, room: i
     def members(group: int) -> list[tuple[int, Record]]:
         shown = made.working.shown_of(group)
         records = get_many([one.segment_id for one in shown])
+        if made.working.is_result(group):  # also of a user, in a text protocol
+            return [(one.segment_id, replace(record, kind="tool")) for one, record in zip(shown, records, strict=True)]
         return [
             (one.segment_id, _in_words(record, has_calls=one.form != TEXT) if record.calls else record)
             for one, record in zip(shown, records, strict=True)

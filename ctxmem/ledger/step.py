@@ -13,6 +13,8 @@ from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, findings, worth
 from ctxmem.segment import Call, Nature, Record
 
 USER_SAID: Final = f"{USER}: "
+RESULT: Final = "result: "  # of a text protocol
+RESULT_CHARS: Final = 160
 ANSWER_CHARS: Final = 160  # a user message up to this is told with what it answers
 ASKED_SENTENCES: Final = 4  # of that
 USER_CHARS: Final = 300  # quoted of a user message
@@ -109,7 +111,9 @@ class _Step:
             self.notes += _of_result(segment_id, record.text, nature=nature, in_full=self.in_full)
 
     def add_text(self, segment_id: int, record: Record) -> None:
-        if record.role == "user":
+        if record.kind == "tool":
+            self._add_result_text(segment_id, record)
+        elif record.role == "user":
             text = escaped(record.text[: 2 * USER_CHARS])
             self.heads.append(USER_SAID + cut_words(text, USER_CHARS))
             self.briefs.append(USER_SAID + cut_words(text, USER_BRIEF_CHARS))
@@ -120,6 +124,19 @@ class _Step:
             told = findings(record.text, most=2 * SENTENCES) or [opening] * bool(opening)
             self.notes += [_said(segment_id, text) for text in told]
             self.done["said"] += 1
+
+    def _add_result_text(self, segment_id: int, record: Record) -> None:
+        """Tell a result of a text protocol: how it begins, whether it failed, what it names."""
+        text = escaped(record.text[: 2 * USER_CHARS])
+        self.heads.append(RESULT + cut_words(text, RESULT_CHARS))
+        self.briefs.append(RESULT + cut_words(text, USER_BRIEF_CHARS))
+        self.done["result"] += 1
+        if why := failure(record.text, is_error=record.facts.is_error, is_program=True):
+            self.notes.append(Note(segment_id, FAILED, why))
+            self.failed["result"] += 1
+        elif len(text) > RESULT_CHARS:
+            notes = _of_result(segment_id, record.text, nature="run", in_full=self.in_full)
+            self.notes += [note for note in notes if note.kind in {RECORD, NAMES}]
 
     def line(self, group: int) -> Line:
         doings = tuple(Doing(name, n, min(n, self.failed[name])) for name, n in self.done.items())

@@ -29,7 +29,10 @@ REQUEST_WORDS = 8  # of a user message that one can work by, at least
 LOOKED_AT_CHARS = 8_000  # of a text, for what it is
 _ITEMS = re.compile(r"^\s*(?:\d+[.)]|[-*•]|- \[.\])\s+\S", re.MULTILINE)
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, Japanese, Chinese
-_OPENING = re.compile(r"\s*[\[<(#*]*[A-Za-z][\w .-]{2,30}[:\]>)]")  # `OBSERVATION:`, `[tool result]`, `<output>`
+_OPENING = re.compile(r"\s*[\[<(#*]*[^\W\d_][\w .'/-]{1,60}[:：\]>)]")  # noqa: RUF001 - `OBSERVATION:`, `[tool result]`, `<output>`
+_LABEL = re.compile(r"\n[ \t>*#-]*([^\W\d_][\w -]{0,30}?)\**[:：]")  # noqa: RUF001 - `Action:`, of any line but the first
+_ENDS_IN_TAG = re.compile(r"</?[\w.:-]+[^<>\n]{0,80}>\s*\Z")
+FENCE, TAG = 1, 2  # how a call ends that is written as text, beside labels
 DIGEST_TOKENS = 64  # shorter results are not compared by content
 
 
@@ -140,7 +143,7 @@ def item(segment_id: int, group: int, record: Record) -> Item:
         task=_first(facets.get("task")),
         files=_files(facets) if is_result and not facts.is_error else (),
         is_result=is_result,
-        is_error=is_result and _has_failed(record),
+        is_error=(is_result or record.kind == "user") and _has_failed(record),
         digest=_digest(record) if is_result and record.tokens >= DIGEST_TOKENS and not facts.sources else None,
         refs=record.refs,
         calls=len(record.calls),
@@ -148,6 +151,7 @@ def item(segment_id: int, group: int, record: Record) -> Item:
         text_tokens=_text_tokens(record),
         tool=_tool(record),
         has_list=record.kind == "assistant" and len(_ITEMS.findall(record.text[:LOOKED_AT_CHARS])) >= LIST_ITEMS,
+        form=_form(record),
         is_request=record.kind == "user" and _n_words(record.text[:LOOKED_AT_CHARS]) >= REQUEST_WORDS,
     )
 
@@ -169,6 +173,25 @@ def _tool(record: Record) -> int:
         opening = _OPENING.match(record.text)
         name = opening[0] if opening else ""
     return crc32(name.encode("utf-8", "surrogatepass")) if name else 0
+
+
+def _form(record: Record) -> int:
+    """Return how an assistant's text ends where that is how calls are written as text; 1: what looks like an output.
+
+    An output has several lines, or a label: `OBSERVATION: done`. A call ends in a code block or a tag, or its last
+    line label names it.
+    """
+    if record.kind == "user":
+        return int("\n" in record.text.strip() or _OPENING.match(record.text) is not None)
+    if record.kind != "assistant" or record.calls:
+        return 0
+    end = record.text[-LOOKED_AT_CHARS:].rstrip()
+    if end.endswith("```"):
+        return FENCE
+    if _ENDS_IN_TAG.search(end):
+        return TAG
+    labels = _LABEL.findall(end)
+    return crc32(labels[-1].encode("utf-8", "surrogatepass")) if labels else 0
 
 
 def _has_failed(record: Record) -> bool:

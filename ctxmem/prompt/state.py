@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ctxmem import tokens
-from ctxmem.collector.working import ASSISTANT, FULL, LABELLED, TEXT, USER, WorkingSet
+from ctxmem.collector.item import ASSISTANT, USER
+from ctxmem.collector.working import FULL, LABELLED, TEXT, WorkingSet
 from ctxmem.errors import FormatMismatch
 from ctxmem.ledger.ledger import Ledger
 from ctxmem.ledger.line import Line

@@ -12,9 +12,9 @@ import numpy as np
 
 from ctxmem.collector.decisions import Forms
 from ctxmem.collector.growable import Array
-from ctxmem.collector.roots import ANSWERED, NO_RULE, RECENT, RESTORED, RULES, TASK, Roots
+from ctxmem.collector.roots import ANSWERED, NEWEST_USER, NO_RULE, PINNED, RECENT, RESTORED, RULES, TASK, Roots
 from ctxmem.collector.shorten import shorten
-from ctxmem.collector.working import WorkingSet
+from ctxmem.collector.working import FULL, SHORT, Form, WorkingSet
 from ctxmem.errors import WindowOverflow
 
 
@@ -42,25 +42,34 @@ class Kept:
 
 
 class _Attempt(NamedTuple):
-    """Which rules give way, the least length of a result as a share of the budget, and what is cut or taken besides."""
+    """Which rules give way, the least length of a result as a share of the budget, and what is cut or taken besides.
+
+    `cuts`: the rules of the user messages that are cut like results.
+    """
 
     gives: tuple[int, ...] = ()
     share: float = 0.0
-    cuts_users: bool = False
+    cuts: tuple[int, ...] = ()
     takes_ledger: bool = False
 
 
 _BY_VALUE: Final = (RECENT, RESTORED)
+_BUT_TASK: Final = (*_BY_VALUE, ANSWERED)
+_ALL: Final = (*_BUT_TASK, TASK)
+_USERS: Final = tuple(range(PINNED + 1, len(RULES)))
 _ATTEMPTS: Final = (
     _Attempt((), 0.10),
     _Attempt(_BY_VALUE, 0.10),
     _Attempt(_BY_VALUE),
-    _Attempt((*_BY_VALUE, ANSWERED)),
-    _Attempt((*_BY_VALUE, ANSWERED, TASK), 0.10),
-    _Attempt((*_BY_VALUE, ANSWERED, TASK)),
-    _Attempt((*_BY_VALUE, ANSWERED, TASK), takes_ledger=True),
-    _Attempt((*_BY_VALUE, ANSWERED), 0.05, cuts_users=True),
-    _Attempt((*_BY_VALUE, ANSWERED, TASK), cuts_users=True, takes_ledger=True),
+    _Attempt(_BUT_TASK),
+    _Attempt(_BUT_TASK, 0.05, cuts=(TASK,)),  # the task is shortened before it goes
+    _Attempt(_BUT_TASK, 0.05, cuts=(TASK,), takes_ledger=True),
+    _Attempt(_BUT_TASK, 0.05, cuts=_USERS),
+    _Attempt(_BUT_TASK, 0.05, cuts=_USERS, takes_ledger=True),
+    _Attempt(_ALL, 0.10),
+    _Attempt(_ALL),
+    _Attempt(_ALL, takes_ledger=True),
+    _Attempt(_ALL, cuts=_USERS, takes_ledger=True),
 )
 
 
@@ -72,13 +81,25 @@ def fit(working: WorkingSet, roots: Roots, sizes: Sizes, *, cuts_users: bool) ->
     """
     tokens = working.groups["tokens"].astype(np.int64)
     if int(tokens[roots.is_root].sum()) <= sizes.most_tokens:
-        return Kept(roots, {}, tokens)
+        return _with_whole_request(working, Kept(roots, {}, tokens), sizes.most_tokens)
     for attempt in _ATTEMPTS:
-        if attempt.cuts_users <= cuts_users:
+        if cuts_users or not attempt.cuts:
             kept = _tried(working, roots, sizes, attempt)
             if kept is not None:
                 return kept
     raise overflow(working, roots, sizes)
+
+
+def _with_whole_request(working: WorkingSet, kept: Kept, most_tokens: int) -> Kept:
+    """Show a request in full again that was shortened, where it fits: one large result must not cut it for ever."""
+    segments, is_root, tokens = working.segments, kept.roots.is_root, kept.tokens
+    is_request = np.isin(kept.roots.rules, (TASK, NEWEST_USER))[segments["group"]]
+    for row in np.flatnonzero(is_request & (segments["form"] == SHORT)).tolist():
+        more = int(segments["tokens"][row]) - int(segments["shown_tokens"][row])
+        if int(tokens[is_root].sum()) + more <= most_tokens:
+            kept.forms[int(segments["id"][row])] = Form(FULL, 0, int(segments["tokens"][row]))
+            tokens[segments["group"][row]] += more
+    return kept
 
 
 def _tried(working: WorkingSet, roots: Roots, sizes: Sizes, attempt: _Attempt) -> Kept | None:
@@ -92,7 +113,8 @@ def _tried(working: WorkingSet, roots: Roots, sizes: Sizes, attempt: _Attempt) -
         return Kept(left, {}, tokens)
     goal = sizes.goal_tokens if attempt.share else most
     floor = int(attempt.share * sizes.budget_tokens)
-    forms, after = shorten(working, left.is_root, goal, floor, cuts_users=attempt.cuts_users)
+    is_cut = np.isin(rules, attempt.cuts)
+    forms, after = shorten(working, left.is_root, goal, floor, is_cut)
     return Kept(left, forms, after) if int(after[left.is_root].sum()) <= most else None
 
 

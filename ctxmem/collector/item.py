@@ -99,7 +99,7 @@ class Item:
 
 
 class Form(NamedTuple):
-    """How a plan shows one segment from now on: `code` is STUB, SHORT (cut to `limit_tokens`) or LABELLED."""
+    """How a plan shows one segment from now on: `code` is STUB, SHORT (cut to `limit_tokens`), LABELLED or FULL."""
 
     code: int
     limit_tokens: int

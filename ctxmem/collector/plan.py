@@ -94,6 +94,8 @@ def _written(working: WorkingSet, kept: Kept, marked: Marked, steps: Ladder, tak
         after[mask] -= step.saved[mask]
     for segment_id, form in kept.forms.items():  # of roots, which the sweep leaves alone
         row = working.row_of(segment_id)
+        if form.code == FULL:
+            continue
         actions[row] = CUT if form.code != LABELLED or actions[row] == CUT else LABEL
     before = groups["tokens"].astype(np.int64)
     forms = _forms(working, kept, actions)

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from ctxmem import collector, tokens
 from ctxmem.collector import Plan
-from ctxmem.collector.working import TEXT, Shown
+from ctxmem.collector.working import LABELLED, TEXT, Shown
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Standing
 from ctxmem.errors import WindowOverflow
@@ -133,7 +133,7 @@ def _apply(session: Session, copy: Standing, plan: Plan, policy: Policy, room: i
         shown = Shown(segment_id, record.group_id(segment_id), form.code, form.limit_tokens)
         asked = session.log.get(record.group) if record.facts.call_index >= 0 else None
         text = session.view.stub_text(shown, record, asked, has_memory_read=made.has_memory_read)
-        labelled = record.tokens - record.facts.image_tokens
+        labelled = record.tokens - (record.facts.image_tokens if form.code == LABELLED else 0)
         taken = labelled if text is None else tokens.count(text) + intake.result_frame_tokens(record)
         forms[segment_id] = form._replace(tokens=taken)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, levels, plan
 from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, give_back, sweep
-from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
+from ctxmem.collector.working import FULL, SHORT, STUB, FileUse, Form, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
 
@@ -156,11 +156,32 @@ def test_a_user_message_that_cannot_fit_is_an_overflow_that_lists_the_roots():
     assert caught.value.needed > caught.value.budget == 10_000
 
 
-def test_an_older_task_gives_way_before_the_newest_message_does():
+def test_an_older_task_is_shortened_before_the_newest_message_is():
     made = planned(built([6_000, 400, 6_000], users=(0, 2)))
+
+    assert made.forms[0].code == SHORT
+    assert 20 in made.kept
+
+
+def test_an_older_task_gives_way_where_users_are_not_shortened():
+    made = planned(built([6_000, 400, 6_000], users=(0, 2)), policy=Policy(oversized="raise"))
 
     assert 0 in made.dropped
     assert 20 in made.kept
+
+
+def test_a_task_that_was_shortened_is_whole_again_when_there_is_room():
+    working = built([3_000, 7_500], users=(0, 1))
+    made = planned(working)
+    working.apply(made.dropped, made.forms, {})
+    assert made.forms[0].code == SHORT
+
+    working.drop(10)
+    working.append(Item(20, 20, "user", 100, 3))
+    made = planned(working)
+
+    assert made.forms == {0: Form(FULL, 0, 3_000)}
+    assert (made.decision(0).action, made.decision(0).tokens_after) == ("keep", 3_000)
 
 
 def test_a_call_that_is_never_answered_does_not_hold_for_ever():

@@ -55,6 +55,16 @@ def command_line(arguments: Mapping[str, Any], *, of_program: bool) -> str | Non
     return None
 
 
+def programs_of(arguments: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the programs that a call's command line runs.
+
+    >>> sorted(programs_of({"command": "cd app && /usr/bin/psql -f a.sql | sort"}))
+    ['cd', 'psql', 'sort']
+    """
+    line = command_line(arguments, of_program=True) or ""
+    return frozenset(_program(words) for words in _simple_commands(line[:MOST_CHARS]))
+
+
 def nature_of_command(command: str) -> Nature:
     """Say what a command line does; what is not known to read only runs a program.
 

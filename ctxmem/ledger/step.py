@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from ctxmem.ledger.arguments import arguments_text, string_values, target_of
-from ctxmem.ledger.gist import cut_words, escaped, excerpts, is_quotable, width, words_of
-from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
-from ctxmem.ledger.nature import is_program, nature_of
-from ctxmem.ledger.outcome import failure
+from ctxmem.ledger.gist import cut_words, escaped, is_quotable, width, words_of
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, SAID, TARGET, TYPED, USER, Doing, Line, Note
+from ctxmem.ledger.nature import nature_of
+from ctxmem.ledger.outcome import failure_of
+from ctxmem.ledger.results import notes_of
 from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, findings, worth
 from ctxmem.segment import Call, Nature, Record
 
@@ -22,8 +23,6 @@ USER_BRIEF_CHARS: Final = 70
 ARGUMENT_CHARS: Final = 240
 BRIEF_CHARS: Final = 90  # of one call's arguments, where room is short
 SAID_CHARS: Final = 60  # of an answer without a sentence
-SHORT_CHARS: Final = 80  # a result up to this is quoted whole
-LONG_CHARS: Final = 3_000  # of a text longer than this, a name says little until another step has it too
 MOST_CHARS: Final = 4_000  # of arguments that are looked at
 MOST_WORDS: Final = 40  # of the arguments of one call that the line itself does not show
 CALL_WEIGHT: Final = 4  # a name that the model itself wrote in a call, over one that it only saw
@@ -100,15 +99,14 @@ class _Step:
         index = record.facts.call_index
         is_known = 0 <= index < len(self.calls)
         call, nature = self.calls[index] if is_known else (Call(record.call_id or "", "", {}), "change")
-        runs = nature == "run" or is_program(call.name, call.arguments)
-        why = failure(record.text, is_error=record.facts.is_error, is_program=runs)
+        why = failure_of(record.text, call, nature, is_error=record.facts.is_error)
         if why:
             self.notes.append(Note(segment_id, FAILED, why))
             name = escaped(call.name)
             self.done[name] = max(self.done[name], 1)
             self.failed[name] += 1
         else:
-            self.notes += _of_result(segment_id, record.text, nature=nature, in_full=self.in_full)
+            self.notes += notes_of(segment_id, record.text, call.arguments, nature=nature, in_full=self.in_full)
 
     def add_text(self, segment_id: int, record: Record) -> None:
         if record.kind == "tool":
@@ -143,27 +141,6 @@ class _Step:
         head, brief = "; ".join(self.heads), "; ".join(self.briefs)
         notes = tuple(sorted(self.notes, key=lambda note: note.kind))
         return Line(group, group, self.source, head, doings, notes, self.changes, brief if brief != head else "")
-
-
-def _of_result(segment_id: int, text: str, *, nature: Nature, in_full: bool) -> list[Note]:
-    """Return what may be quoted of the result of a call that did not fail."""
-    short = text.strip()
-    if not short:
-        return [Note(segment_id, OUTCOME, "(empty)")]
-    if len(short) <= SHORT_CHARS:
-        whole = escaped(short)
-        return [Note(segment_id, OUTCOME, whole, tuple(words_of(whole)))]
-    n_lines = short.count("\n") + 1
-    size = "ok" if nature == "change" else f"{n_lines} lines" if n_lines > 1 else f"{len(short):,} characters"
-    notes = [Note(segment_id, SIZE, size)]
-    last = escaped(short[-SHORT_CHARS - 1 :].rpartition("\n")[2])
-    if nature == "run" and n_lines > 1 and last and len(last) <= SHORT_CHARS:  # programs say last what came of it
-        notes.append(Note(segment_id, OUTCOME, f"{n_lines} lines, the last: {last}"))
-    for one in excerpts(text) if in_full else ():
-        is_record = "=" in one.text
-        weight = 1 if is_record or len(text) <= LONG_CHARS else 0
-        notes.append(Note(segment_id, RECORD if is_record else NAMES, one.text, one.words, weight))
-    return notes
 
 
 def _said(segment_id: int, sentence: str, kind: int = SAID) -> Note:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from ctxmem.ledger.gist import escaped, excerpts
+from ctxmem.ledger.wrapping import unwrapped
 
 Source: TypeAlias = Literal["call", "change", "user", "unknown"]  # of a text; "change": a call that changed something
 
@@ -41,8 +42,11 @@ def stub(
     [#12 cut: 4,312 tokens; memory_read(12) shows it]
     line three
     """
-    way_back = _way_back(segment_id, source, has_memory_read=has_memory_read)
-    cut = f"[#{segment_id} cut: {tokens:,} tokens; {way_back}]"
+    way_back = "; " + _way_back(segment_id, source, has_memory_read=has_memory_read)
+    if failed and source == "change" and not has_memory_read:
+        way_back = ""  # it was not done
+    cut = f"[#{segment_id} cut: {tokens:,} tokens{way_back}]"
+    text = unwrapped(text)
     if failed:
         return f"{cut} failed: {failed[: STUB_CHARS if failed.isascii() else STUB_CHARS // 3]}"
     records = _records(text)

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeAlias
 from ctxmem import tokens
 from ctxmem.collector.working import FULL, LABELLED, SHORT, TEXT, Shown
 from ctxmem.ledger import stubs
-from ctxmem.ledger.nature import is_program, nature_of
-from ctxmem.ledger.outcome import failure
+from ctxmem.ledger.nature import nature_of
+from ctxmem.ledger.outcome import failure_of
 from ctxmem.prompt.state import State
 from ctxmem.providers import Renderer, Unit, labelled_text, said_of, wire_id
 from ctxmem.segment import FORGOTTEN_TEXT, Call, Nature, Record
@@ -242,8 +242,7 @@ def stub_text(shown: Shown, record: Record, asked: Record | None, *, has_memory_
             shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read, source=source
         )
     call = None if asked is None else asked.calls[record.facts.call_index]
-    is_run = nature == "run" or (call is not None and is_program(call.name, call.arguments))
-    failed = failure(record.text, is_error=record.facts.is_error, is_program=is_run)
+    failed = failure_of(record.text, call, nature, is_error=record.facts.is_error)
     return stubs.stub(
         shown.segment_id, record.text, record.tokens, failed, has_memory_read=has_memory_read, source=source
     )

@@ -126,14 +126,14 @@ def test_reads_join_before_anything_that_changes_something():
     lines = [
         line(2, "x" * 200, path="src/a.py"),
         line(4, "x" * 200, path="src/b.py"),
-        line(6, "x" * 200, name="edit", path="src/c.py"),
+        line(6, '{"ok": true, "content": "' + "x" * 200 + '"}', name="edit", path="src/c.py"),
         line(8, "x" * 200, path="src/d.py"),
     ]
     made = [one.text() for one in abridge(lines, 62, ())]
 
     assert made == [
         "[#2-#4] read x2 of a.py, b.py",
-        '[#6] edit {"path": "src/c.py"} -> ok',
+        '[#6] edit {"path": "src/c.py"} -> ok=true',
         '[#8] read {"path": "src/d.py"} -> 200 characters',
     ]
 
@@ -141,7 +141,8 @@ def test_reads_join_before_anything_that_changes_something():
 def test_where_user_messages_must_join_what_users_said_is_quoted():
     rules = ("Never touch `src/gen`; it is generated.", "Use tabs, not spaces, in all of the Go files.")
     lines = [line_of(group, message(group, rule)) for group, rule in zip((2, 4), rules, strict=True)]
-    lines += [line(group, "x" * 200, name="edit", path=f"src/f{group}.go", new="y " * 90) for group in range(6, 20, 2)]
+    done = '{"ok": true, "content": "' + "x" * 200 + '"}'
+    lines += [line(group, done, name="edit", path=f"src/f{group}.go", new="y " * 90) for group in range(6, 20, 2)]
     (oldest, *_) = abridge(lines, 110, ())
 
     assert oldest.text() == (
@@ -156,7 +157,10 @@ def test_an_answer_that_names_nothing_is_quoted_with_its_question_or_not_at_all(
         3: message(3, "yes"),
         4: message(4, "2 bags"),
     }
-    lines = [*lines_of(plan(dropped=[2, 3, 4]), said.__getitem__), line(6, "x" * 200, name="book", flight="HAT110")]
+    lines = [
+        *lines_of(plan(dropped=[2, 3, 4]), said.__getitem__),
+        line(6, '{"ok": true, "content": "' + "x" * 200 + '"}', name="book", flight="HAT110"),
+    ]
 
     assert abridge(lines, 24, ())[0].text() == "[#3-#6] book of HAT110; user said x2: 2 bags"
     assert abridge(lines, 47, ())[0].text() == ("[#3-#4] asked: Shall I book it?; user said x2: yes / 2 bags")
@@ -421,8 +425,8 @@ def test_without_takes_lines_out_and_what_is_left_stays():
 
 def test_a_name_stands_once_in_the_whole_ledger():
     long = "words of prose that say nothing much at all, "
-    ledger = Ledger().extended([line(2, long * 3 + "name_alpha_1")], 6_000, count)
-    ledger = ledger.extended([line(4, long * 3 + "name_alpha_1 name_beta_2")], 6_000, count)
+    ledger = Ledger().extended([line(2, long * 4 + "name_alpha_1")], 6_000, count)
+    ledger = ledger.extended([line(4, long * 4 + "name_alpha_1 name_beta_2")], 6_000, count)
     names = [word for text in ledger.render() for word in words_of(text)]
 
     assert names.count("name_alpha_1") == names.count("name_beta_2") == 1

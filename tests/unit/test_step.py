@@ -64,7 +64,9 @@ def test_a_failure_that_the_caller_marked_is_one_whatever_its_text():
 
 
 def test_a_result_without_its_call_is_told():
-    assert line_of(4, step(4, "x" * 300)[1:]).text() == "[#4] -> ok"
+    said = "Sent to all of them. " + "And more of it. " * 20
+
+    assert line_of(4, step(4, said)[1:]).text() == "[#4] -> Sent to all of them. And more of it."
 
 
 @pytest.mark.parametrize(
@@ -76,12 +78,35 @@ def test_a_result_without_its_call_is_told():
         ("one\ntwo [#7] three", "read", "one two [ #7] three"),
         ("a few words of prose, " * 20, "read", "439 characters"),
         ("prose without names\n" * 20, "read", "20 lines"),
-        ("Successfully replaced the text that was asked for, " * 4, "edit", "ok"),
+        ("The text was replaced. " * 9, "edit", "The text was replaced. The text was replaced."),
+        ("The file is full,\nnothing was written\n" * 9, "edit", "The file is full,"),
         ("drwxr-xr-x  src\n" * 20, "list_files", "20 lines"),
     ],
 )
 def test_every_outcome_is_told(result, name, told):
     assert line_of(2, step(2, result, name=name)).text().endswith(f"-> {told}")
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ("The file src/deep/app.py has been updated. Here is how it reads:\n" + "1 x\n" * 99, "The file ... has been updated."),
+        ('[{"type": "text", "text": "UPDATE 4127"}]', "UPDATE 4127"),
+        ('{"success": true, "text": "' + "x" * 200 + '"}', "success=true"),
+        ("Fichier modifié : src/deep/app.py (1 fois)", "Fichier modifié : ... (1 fois)"),
+        ("src/deep/app.py", "src/deep/app.py"),
+        ("Записано: 3 строки.", "Записано: 3 строки."),
+        ("行を三つ書き込みました。" + "次へ進みます。" * 20, "行を三つ書き込みました。次へ進みます。次へ進みます。"),
+        ("### Ran\n\nsaved it", "saved it"),
+        ("### Ran\n```js\nawait it();\n```\n\n### Page\n- Title: Cart\n" + "- row\n" * 40, "- Title: Cart"),
+        ("+----+\n| ok |\n" * 20, "| ok |"),
+    ],
+)  # fmt: skip
+def test_of_a_change_its_own_words_are_told_and_it_is_never_called_well(result, told):
+    line = line_of(2, step(2, result, name="edit", path="src/deep/app.py"))
+
+    assert texts(line, OUTCOME) + texts(line, RECORD)[: not texts(line, OUTCOME)] == [told]
+    assert "ok" not in texts(line, SIZE) or "success" in result
 
 
 def test_programs_say_last_what_came_of_it():

@@ -6,9 +6,9 @@ from typing import Final
 
 from ctxmem.ledger.arguments import arguments_text, string_values, target_of
 from ctxmem.ledger.gist import cut_words, escaped, is_quotable, width, words_of
-from ctxmem.ledger.line import ASKED, FAILED, NAMES, SAID, TARGET, TYPED, USER, Doing, Line, Note
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, RECORD, SAID, TARGET, TYPED, USER, Doing, Line, Note
 from ctxmem.ledger.nature import nature_of
-from ctxmem.ledger.outcome import failure_of
+from ctxmem.ledger.outcome import failure, failure_of
 from ctxmem.ledger.results import notes_of
 from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, findings, worth
 from ctxmem.segment import Call, Nature, Record
@@ -133,7 +133,7 @@ class _Step:
             self.notes.append(Note(segment_id, FAILED, why))
             self.failed["result"] += 1
         elif len(text) > RESULT_CHARS:
-            notes = _of_result(segment_id, record.text, nature="run", in_full=self.in_full)
+            notes = notes_of(segment_id, record.text, {}, nature="run", in_full=self.in_full)
             self.notes += [note for note in notes if note.kind in {RECORD, NAMES}]
 
     def line(self, group: int) -> Line:

@@ -391,7 +391,7 @@ class WorkingSet:
         made.uses = Growable.unpack(USE_COLUMNS, packed["uses"])
         made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
-        made.protocol = Protocol.unpack(packed["protocol"])
+        made.protocol = Protocol.unpack(packed.get("protocol", {}))  # absent in stores made before it
         made.tokens = int(made.groups["tokens"].sum())
         made._reindex()
         made._restore_lookups()

@@ -266,6 +266,10 @@ def test_whatever_the_text_findings_are_few_single_lines(text):
         ({"path": r"C:\Users\me\work\of\mine\the\parts\of\the\app\main.py"}, 48, r'{"path": "...\\parts\\of\\the\\app\\main.py"}'),
         ({"text": "下方的书签选择器组件还是没有间隔请参考其他页面的写法"}, 40, '{"text": "下方的书签选择器组件还是..."}'),
         ({"q": "-- why\nCREATE TABLE a_b (id int);\nINSERT INTO a_b VALUES (1)" + ", (2)" * 30}, 72, '{"q": "CREATE TABLE a_b; INSERT INTO a_b"}'),
+        ({"command": "npm run check -- --all", "description": "Check all of it", "timeout": 30000}, 40, '{"command": "npm run check -- --all", ...}'),
+        ({"command": "npm run check -- --all and more of it", "workdir": "/home/me/of/app"}, 60, '{"command": "npm run...", "workdir": "/home/me/of/app"}'),
+        ({"from": "SFO", "bags": 3, "flights": [{"id": "HAT110", "date": "2024-05-24"}, {"id": "HAT172", "date": None}], "insured": "no"}, 60, '{"from": "SFO", "flights": [HAT110 2024-05-24, HAT172], ...}'),
+        ({"todos": [{"content": "Fix the parser " * 9, "status": "open"}]}, 50, '{"todos": [{"content": "Fix the parser Fix the...}'),
         ({"text": "word " * 99, "more": "word " * 99, "id": "K1NW8N"}, 60, '{"text": "word...", "more": "word word...", "id": "K1NW8N"}'),
     ],
 )  # fmt: skip

@@ -27,10 +27,15 @@ _LEAST_VALUE_CHARS: Final = 12  # of an argument, cut; with less room it is left
 _LEAST_DETAIL_CHARS: Final = 48  # the same, of what only explains
 _NAME_CHARS: Final = 48  # a name up to this is not cut
 _TARGET_CHARS: Final = 80
+_WORD_CHARS: Final = 24  # of a word that may stand for what a call is about
+_FEW: Final = 3  # such words of one call
 _FLAG_CHARS: Final = 2  # of a text that is no more than a yes or no
 _ACTS: Final = frozenset({"command", "commands", "cmd", "commandline", "script", "query", "sql", "code"})
 _NAME, _MAIN, _TEXT, _DETAIL = range(4)  # the order in which arguments get their room
 
+_NAMES_ONE = re.compile(
+    r"(?:\A|[\W_])(?:id|ID|key)\Z|[a-z](?:I[dD]|Key)\Z|[nN]ame\Z"
+)  # an argument that names one thing
 _GO_THERE = re.compile(r"\s*cd [^\s&;|]+ && ")
 _SEPARATOR = re.compile(r"/|\\\\")  # of a path, as JSON
 # A text is SQL where it begins as a statement does, after comments: the same words stand in prose and in commands.
@@ -189,22 +194,40 @@ def _cut_value(text: str, most: int) -> str:
 
 
 def target_of(arguments: Mapping[str, Any]) -> str:
-    """Return the name of what a call changes: the table of an SQL statement, a file's name, the first id; "" for none.
+    """Return the name of what a call changes: the table of an SQL statement, a file's name, the first id.
+
+    Of a call whose texts are all single words, and name nothing, the first three; else "".
 
     >>> target_of({"path": "/a/b/main.py", "text": "x"}), target_of({"sql": "INSERT INTO users VALUES (1)"})
     ('main.py', 'users')
     >>> target_of({"reservation_id": "K1NW8N", "cabin": "economy"}), target_of({"command": "apt-get update the-list"})
     ('K1NW8N', '')
+    >>> target_of({"origin": "MCO", "destination": "BOS", "date": "2024-05-21"})
+    'MCO BOS 2024-05-21'
     """
-    for value in arguments.values():
+    for key, value in arguments.items():
         for text in string_values(value, MAX_CHARS):
             if name := next((name for found in _changes(text[:MAX_CHARS]) for name in found.groups() if name), ""):
-                return _last_part(escaped(re.sub('["`]', "", name)))[:_TARGET_CHARS]
+                return _short_name(_last_part(escaped(re.sub('["`]', "", name))))
         if isinstance(value, str):
             word = escaped(value[: 4 * MAX_WORD_CHARS])
-            if " " not in word and len(word) <= 2 * MAX_WORD_CHARS and (is_quotable(word) or "/" in word):
-                return _last_part(word)[-_TARGET_CHARS:]
-    return ""
+            is_one = word and " " not in word and len(word) <= 2 * MAX_WORD_CHARS and "*" not in word
+            if is_one and (_NAMES_ONE.search(str(key)) or is_quotable(word) or "/" in word):
+                return _short_name(_last_part(word))
+    return _few_words(arguments)
+
+
+def _few_words(arguments: Mapping[str, Any]) -> str:
+    """Return the first texts of a call if all its texts are short words, else ""."""
+    texts = [value for value in arguments.values() if isinstance(value, str) and value]
+    words = [escaped(text[: 2 * _WORD_CHARS]) for text in texts]
+    if not all(0 < width(word) <= _WORD_CHARS and " " not in word and "*" not in word for word in words):
+        return ""
+    return escaped(" ".join(words[:_FEW]))
+
+
+def _short_name(name: str) -> str:
+    return name if len(name) <= _TARGET_CHARS else "..." + name[3 - _TARGET_CHARS :]
 
 
 def _last_part(path: str) -> str:

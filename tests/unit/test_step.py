@@ -305,6 +305,14 @@ def test_whatever_the_arguments_they_are_one_bounded_line(arguments, limit):
         ({"command": ["apply_patch", "*** Begin Patch\n*** Update File: crates/ledger/store.rs\n+x"]}, "store.rs"),
         ({"diff": "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@"}, "a.py"),
         ({"path": r"C:\Users\me\a.py"}, "a.py"),
+        ({"user": "mia", "reservation_id": "IFOYYZ"}, "IFOYYZ"),
+        ({"issueKey": "HELP", "paid": "not yet paid"}, "HELP"),
+        ({"paid": "cash", "note": "not yet paid"}, ""),
+        ({"origin": "MCO", "destination": "BOS", "n": 3, "date": "2024-05-21", "cabin": "any"}, "MCO BOS 2024-05-21"),
+        ({"pattern": "*.exs", "path": "lib/of/mine"}, "mine"),
+        ({"pattern": "lib/**/*.exs"}, ""),
+        ({"path": "test/20260211203856_add_annotation_of_the_people_table.exs"}, "20260211203856_add_annotation_of_the_people_table.exs"),
+        ({"path": "a/" + "x" * 90 + ".exs"}, "..." + "x" * 73 + ".exs"),
     ],
 )  # fmt: skip
 def test_the_target_of_a_call_is_what_it_changes(arguments, target):

@@ -33,9 +33,8 @@ _FLAG_CHARS: Final = 2  # of a text that is no more than a yes or no
 _ACTS: Final = frozenset({"command", "commands", "cmd", "commandline", "script", "query", "sql", "code"})
 _NAME, _MAIN, _TEXT, _DETAIL = range(4)  # the order in which arguments get their room
 
-_NAMES_ONE = re.compile(
-    r"(?:\A|[\W_])(?:id|ID|key)\Z|[a-z](?:I[dD]|Key)\Z|[nN]ame\Z"
-)  # an argument that names one thing
+# An argument that names one thing, by its key.
+_NAMES_ONE = re.compile(r"(?:\A|[\W_])(?:id|ID|key)\Z|[a-z](?:I[dD]|Key)\Z|[nN]ame\Z")
 _GO_THERE = re.compile(r"\s*cd [^\s&;|]+ && ")
 _SEPARATOR = re.compile(r"/|\\\\")  # of a path, as JSON
 # A text is SQL where it begins as a statement does, after comments: the same words stand in prose and in commands.

@@ -241,6 +241,19 @@ def test_of_several_questions_only_the_last_is_open():
     assert findings("Shall I do this one? Or rather the other one? Say which one it should be?")[-1].startswith("Say")
 
 
+def test_records_of_a_list_say_whose_they_are():
+    found = excerpts('{"email": "e@x.com", "saved_passengers": [{"first_name": "Liam"}], "seats": {"first_class": 2}}')
+
+    assert [one.text for one in found] == ["email=e@x.com seats(first_class=2)", "saved_passengers: first_name=Liam"]
+    assert [one.text for one in excerpts('{"data": [{"id": "A1"}, {"id": "B2"}]}')] == ["id=A1", "id=B2"]
+
+
+def test_keys_are_no_names_of_a_record():
+    found = excerpts('[{"flight": "HAT110", "seats_of_2nd_class": {"economy": 2}}]')
+
+    assert [one.words for one in found] == [("HAT110",)]
+
+
 @given(st.text(max_size=2_000) | st.text("ab 。.?:\n`#[1]-*", max_size=300))
 def test_whatever_the_text_findings_are_few_single_lines(text):
     found = findings(text)

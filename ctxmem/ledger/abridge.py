@@ -170,14 +170,7 @@ def _reason(one: _Draft) -> Notes:
 
 
 def _offer(one: _Draft) -> Notes:
-    if ASKED not in one.told.notes:
-        return {}
-    if not one.told.line.is_run:
-        return {ASKED: offer(one.told)}
-    answers = [note for note in one.told.notes.get(TYPED, ()) if note.weight == 0]
-    if not answers:
-        return {}
-    return {ASKED: offer(one.told), TYPED: _in_order([*one.notes.get(TYPED, ()), answers[-1]])}
+    return {ASKED: offer(one.told)} if ASKED in one.told.notes and not one.told.line.is_run else {}
 
 
 def _asked(one: _Draft) -> Notes:
@@ -187,12 +180,7 @@ def _asked(one: _Draft) -> Notes:
 def _typed(one: _Draft) -> Notes:
     if not one.told.typed or not one.told.line.is_run:
         return {}
-    answers = [note for note in one.notes.get(TYPED, ()) if note.weight == 0]
-    return {TYPED: _in_order([*most_telling(one.told.typed, MOST_TYPED), *answers])}
-
-
-def _in_order(notes: list[Note]) -> list[Note]:
-    return sorted(notes, key=lambda note: note.source)
+    return {TYPED: most_telling(one.told.typed, MOST_TYPED)}
 
 
 def _said(one: _Draft) -> Notes:

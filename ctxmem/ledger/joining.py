@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from ctxmem.ledger.least import DOING_TOKENS, LINE_TOKENS, MOST_CHANGED, Told, text_cost
-from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, USER, Doing, Line, Note
+from ctxmem.ledger.sentences import asks
 
 
 def join(lines: Sequence[Line]) -> Line:
@@ -45,10 +46,10 @@ def join(lines: Sequence[Line]) -> Line:
 
 
 def _notes_of(line: Line) -> Iterable[Note]:
-    """Return its notes for a line of several; a user's answer that names nothing tells nothing without its question."""
-    if not any(note.kind == ASKED for note in line.notes):
+    """Return its notes for a line of several: what a user was told without being asked is something that was said."""
+    if line.is_run or any(asks(note.text) for note in line.told(ASKED)):
         return line.notes
-    return [note._replace(weight=0) if note.kind == TYPED and note.weight == 1 else note for note in line.notes]
+    return [note._replace(kind=SAID) if note.kind == ASKED else note for note in line.notes]
 
 
 def told_once(lines: Sequence[Line]) -> list[Line]:

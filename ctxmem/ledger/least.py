@@ -75,7 +75,7 @@ class Told:
 
     @cached_property
     def typed(self) -> list[Note]:
-        """What users said, without answers that tell nothing alone."""
+        """What users said, without their answers."""
         return [note for note in self.notes.get(TYPED, ()) if note.weight > 0]
 
     def cost(self, head: str, notes: Mapping[int, Sequence[Note]]) -> float:
@@ -134,8 +134,6 @@ def most_telling(notes: Sequence[Note], most: int) -> list[Note]:
 def offer(told: Told) -> list[Note]:
     """Return the question that a user answered, the last, and of the sentences before it the one that names most."""
     asked = told.notes.get(ASKED, [])
-    if told.line.is_run:
-        return asked[-1:]
     return [*most_telling(asked[:-1], 1), *asked[-1:]]
 
 

@@ -9,12 +9,13 @@ Invariants:
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 from ctxmem.ledger.abridge import HEADING_TOKENS, LEAST_SHARE, Choice, Count, room_of_next
 from ctxmem.ledger.joining import join
 from ctxmem.ledger.line import Doing, Line, Note
-from ctxmem.ledger.step import line_of, with_offer
+from ctxmem.ledger.step import is_short_message, line_of, with_offer
 from ctxmem.segment import FORGOTTEN_TEXT, Record
 
 HEADING: Final = (
@@ -63,15 +64,27 @@ def lines_of(plan: Outcome, members: Callable[[int], Sequence[tuple[int, Record]
         line_of(group, members(group), with_words=group not in worded, in_full=at >= len(groups) - MOST_FULL_LINES)
         for at, group in enumerate(groups)
     ]
-    offers = set()
-    for at in range(1, len(lines)):
-        with_it = with_offer(lines[at], lines[at - 1])
-        if with_it is not lines[at]:
-            lines[at] = with_it
-            offers.add(at - 1)
-    lines = [replace(line, is_apart=line.first in apart) for line in lines]
-    told = [line for at, line in enumerate(lines) if at not in offers]
-    return [Line(unread[0], unread[-1], unread[0], "", (Doing("steps", len(unread)),), ()), *told] if unread else told
+    lines = [replace(line, is_apart=line.first in apart) for line in _with_offers(lines, plan.groups, members)]
+    if not unread:
+        return lines
+    return [Line(unread[0], unread[-1], unread[0], "", (Doing("steps", len(unread)),), ()), *lines]
+
+
+def _with_offers(
+    lines: Sequence[Line], shown: Iterable[int], members: Callable[[int], Sequence[tuple[int, Record]]]
+) -> list[Line]:
+    """Return the lines with each offer in the line of its answer, be it that the offer is still shown."""
+    before = {group: earlier for earlier, group in pairwise(map(int, shown))}
+    told = {line.first: line for line in lines}
+    for group, line in list(told.items()):
+        earlier = before.get(group)
+        if earlier is None or not is_short_message(line):
+            continue
+        offer = told.get(earlier) or line_of(earlier, members(earlier))
+        told[group] = with_offer(line, offer, is_shown=earlier not in told)
+        if told[group] is not line:
+            told.pop(earlier, None)
+    return list(told.values())
 
 
 def _apart(shown: Iterable[int], told: Collection[int]) -> set[int]:

@@ -1,5 +1,6 @@
 """Write the line of one group: what was done, whether it failed and why, what was said, what its results named."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +11,7 @@ from ctxmem.ledger.line import ASKED, FAILED, NAMES, RECORD, SAID, TARGET, TYPED
 from ctxmem.ledger.nature import nature_of
 from ctxmem.ledger.outcome import failure, failure_of
 from ctxmem.ledger.results import notes_of
-from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, findings, worth
+from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, asks, findings, worth
 from ctxmem.segment import Call, Nature, Record
 
 USER_SAID: Final = f"{USER}: "
@@ -25,7 +26,10 @@ BRIEF_CHARS: Final = 90  # of one call's arguments, where room is short
 SAID_CHARS: Final = 60  # of an answer without a sentence
 MOST_CHARS: Final = 4_000  # of arguments that are looked at
 MOST_WORDS: Final = 40  # of the arguments of one call that the line itself does not show
+LONG_WORD: Final = 4  # letters of a word that tells what a sentence is about
 CALL_WEIGHT: Final = 4  # a name that the model itself wrote in a call, over one that it only saw
+
+_WORDS = re.compile(r"[^\W_]+")
 
 
 def line_of(
@@ -47,20 +51,39 @@ def line_of(
     return step.line(group)
 
 
-def with_offer(line: Line, before: Line) -> Line:
+def is_short_message(line: Line) -> bool:
+    """Say whether a line quotes a user's message that is told with what it answers."""
+    return line.head.startswith(USER_SAID) and width(line.head) <= len(USER_SAID) + ANSWER_CHARS
+
+
+def with_offer(line: Line, before: Line, *, is_shown: bool = False) -> Line:
     """Return the line of a user's short answer with what it answers: an agreement alone says nothing.
+
+    An answer weighs nothing, so that a line for several steps does not quote it: what it names, the calls name.
+    `is_shown`: the offer stays in the prompt, so it is not told.
 
     >>> offer = Line(6, 6, 6, "", (Doing("said"),), (Note(6, SAID, "Shall I book HAT110 for $207?"),))
     >>> with_offer(Line(7, 7, 7, "user said: Yes", (), ()), offer).text()
     '[#7] asked: Shall I book HAT110 for $207?; user said: Yes'
     """
-    is_answer = line.head.startswith(USER_SAID) and width(line.head) <= len(USER_SAID) + ANSWER_CHARS
-    if not is_answer or before.head or before.is_run:
-        return line
     said = list(before.told(SAID))
+    if not is_short_message(line) or before.head or before.is_run or not said:
+        return line
     best = sorted(said[:-1], key=lambda note: -note.weight)[: ASKED_SENTENCES - 1]
     told = [note._replace(kind=ASKED) for note in said if note in best or note is said[-1]]
-    return line.with_notes(iter((*told, *line.notes)))
+    is_answer = any(asks(note.text) for note in said) or _agrees(line.head, said)
+    answer = [note._replace(weight=0) if is_answer and note.kind == TYPED else note for note in line.notes]
+    return line.with_notes(answer if is_shown else (*told, *answer))
+
+
+def _agrees(head: str, said: Sequence[Note]) -> bool:
+    """Say whether a user's message is mostly made of words of what was said before it."""
+    words = _long_words(head.removeprefix(USER_SAID))
+    return 2 * len(words & _long_words(" ".join(note.text for note in said))) >= len(words)
+
+
+def _long_words(text: str) -> set[str]:
+    return {word for word in _WORDS.findall(text.casefold()) if len(word) >= LONG_WORD}
 
 
 class _Step:

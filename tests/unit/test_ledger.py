@@ -151,19 +151,32 @@ def test_where_user_messages_must_join_what_users_said_is_quoted():
     )
 
 
-def test_an_answer_that_names_nothing_is_quoted_with_its_question_or_not_at_all():
-    said = {
-        2: message(2, "HAT110 costs $207. Shall I book it?", "assistant"),
-        3: message(3, "yes"),
-        4: message(4, "2 bags"),
-    }
+@pytest.mark.parametrize("dropped", [(2, 3, 4), (3, 4)])
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("HAT110 costs $207. Shall I book it?", "Yes, book HAT110"),
+        ("HAT110 costs $207. Please confirm the booking.", "I confirm the booking"),
+    ],
+)
+def test_in_a_line_for_several_steps_an_answer_is_not_quoted_be_its_question_shown_still(dropped, offer, answer):
+    said = {2: message(2, offer, "assistant"), 3: message(3, answer), 4: message(4, "2 bags")}
     lines = [
-        *lines_of(plan(dropped=[2, 3, 4]), said.__getitem__),
+        *lines_of(plan(dropped=dropped, kept={2} - set(dropped)), said.__getitem__),
         line(6, '{"ok": true, "content": "' + "x" * 200 + '"}', name="book", flight="HAT110"),
     ]
 
     assert abridge(lines, 24, ())[0].text() == "[#3-#6] book of HAT110; user said x2: 2 bags"
-    assert abridge(lines, 47, ())[0].text() == ("[#3-#4] asked: Shall I book it?; user said x2: yes / 2 bags")
+
+
+def test_what_a_user_asks_for_unasked_is_quoted_with_what_was_said_before_it():
+    said = {2: message(2, "HAT110 is full.", "assistant"), 3: message(3, "Use HAT99 instead, paid in miles")}
+    lines = [*lines_of(plan(dropped=[2, 3]), said.__getitem__), line(6, "", name="book", flight="HAT99")]
+
+    assert (
+        join(lines).text()
+        == "[#3-#6] book of HAT99; user said: Use HAT99 instead, paid in miles; said: HAT110 is full. -> (empty)"
+    )
 
 
 def test_an_outcome_goes_before_names():

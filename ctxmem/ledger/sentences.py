@@ -7,7 +7,8 @@ Invariants:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from ctxmem.ledger.gist import cut_words, escaped, is_quotable, width, words_of
@@ -22,7 +23,8 @@ _END = re.compile(r"(?<=[^\s.!?])[.!?؟।]+[\"'”’»)*_]*\s+|[。！？]+[�
 # No sentence ends inside code, brackets and quotations.
 _SPAN = re.compile(r"`[^`]*`|\([^()]*\)|\[[^\[\]]*\]|（[^（）]*）|「[^「」]*」|『[^『』]*』|“[^“”]*”|«[^«»]*»")  # noqa: RUF001
 _LAST_WORD = re.compile(r"\w+\Z")
-_MARKUP = re.compile(r"^(?:[\s>#*+\-•–|]|</?[A-Za-z][\w.-]{0,40}>)+|\*\*|(?:</[A-Za-z][\w.-]{0,40}>\s*)+$")  # noqa: RUF001
+_TAG = r"(?:<|&lt;)/?[A-Za-z][\w.-]{0,40}(?:>|&gt;)"
+_MARKUP = re.compile(rf"^(?:[\s>#*+\-•–|]|{_TAG})+|\*\*|(?:{_TAG}\s*)+$")  # noqa: RUF001
 _ITEM = re.compile(r"^(?:(?:\(?\d{1,3}[.)]|\[[ xX]\])\s+)+")
 _TELLS = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\"[^\"]{2,60}\"|“[^”]{2,60}”|「[^」]{1,60}」|\d+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
@@ -39,28 +41,49 @@ _BEFORE_NUMBER: Final = 4  # letters of one before a number
 def findings(text: str, most: int = SENTENCES) -> list[str]:
     r"""Return the sentences of an assistant's text that tell something, in their order.
 
-    A sentence that names or counts something (code, a quotation, a number, a path), the first and the last one, and the
-    last question go before others. What only announces the next thing (it ends with a colon and stands last), a
-    question that was followed by another, headings and code blocks are left out.
+    A sentence that names or counts something (code, a quotation, a number, a path), the first one, and the last
+    question go before others. What only announces the next thing (it ends with a colon and stands last), a question
+    that was followed by another, headings and code blocks are left out. Of a form to fill in, a numbered list of
+    questions or labels, what stands before it is told, and the items that name something.
 
     >>> findings("Let me look. The bug is in `parse()`: it drops line 3.\n\n```\nx = 1\n```\nNow the fix:")
     ['The bug is in `parse()`: it drops line 3.']
     """
-    rows = [row for row in dict.fromkeys(_sentences(_FENCE.sub("\n", text[:MOST_CHARS]))) if _is_sentence(row)]
-    asked = max((at for at, row in enumerate(rows) if asks(row)), default=-1)
+    rows = list(filter(None, dict.fromkeys(_sentences(_FENCE.sub("\n", text[:MOST_CHARS])))))
+    lead_of = _forms(rows)
+    leads = set(lead_of.values())
+    asked = max((lead_of.get(at, at) for at, row in enumerate(rows) if asks(row)), default=-1)
+    told = [at for at, row in enumerate(rows) if at in leads or _is_sentence(row)]
     found: list[tuple[int, int, str]] = []
-    for at, row in enumerate(rows):
-        bare, is_last = _ITEM.sub("", row), at == len(rows) - 1
-        announces = row.rstrip(_CLOSERS).endswith(_ANNOUNCES)
-        if announces and is_last and not _TELLS.search(bare):
+    for at in told:
+        row, is_last = rows[at], at == told[-1]
+        bare = _ITEM.sub("", row)
+        is_counted = _TELLS.search(bare) is not None
+        announces = at not in leads and row.rstrip(_CLOSERS).endswith(_ANNOUNCES)
+        named = _names_one(bare)
+        is_of_form = at in lead_of and (asks(row) or not (is_counted or named))
+        if is_of_form or (announces and is_last and not is_counted):
             continue
-        value = 2 * bool(_TELLS.search(bare)) + any(is_quotable(word) for word in words_of(bare))
-        value += is_last + (at == 0) + 2 * (at == asked)
+        value = 2 * is_counted + named + (is_last and (is_counted or named)) + (at == told[0]) + 2 * (at == asked)
         value -= 3 * (asks(row) and at != asked) + 2 * announces
         if value >= 0:
             found.append((-value, at, shortened(escaped(row), SENTENCE_CHARS)))
     best = sorted(found)[:most]
     return [row for _, _, row in sorted(best, key=lambda one: one[1])]
+
+
+def _forms(rows: Sequence[str]) -> dict[int, int]:
+    """Return the items of each numbered list that is for the most part questions and labels, with what is before it."""
+    lead_of: dict[int, int] = {}
+    for is_item, run in groupby(range(len(rows)), lambda at: _ITEM.match(rows[at]) is not None):
+        items = list(run)
+        if (
+            is_item
+            and items[0] > 0
+            and 2 * sum(asks(rows[at]) or not _is_sentence(rows[at]) for at in items) > len(items)
+        ):
+            lead_of.update(dict.fromkeys(items, items[0] - 1))
+    return lead_of
 
 
 def worth(sentence: str) -> int:
@@ -117,5 +140,11 @@ def _goes_on(before: str, sign: str, after: str) -> bool:
 
 def _is_sentence(row: str) -> bool:
     bare = _ITEM.sub("", row)
+    if bare != row and _names_one(bare):
+        return True
     least = _LEAST_WORDS - (_TELLS.search(bare) is not None)
     return len(bare.split()) >= least or (_UNSPACED.search(bare) is not None and len(bare) >= _LEAST_SIGNS)
+
+
+def _names_one(text: str) -> bool:
+    return any(map(is_quotable, words_of(text)))

@@ -188,6 +188,11 @@ def test_the_sentences_that_tell_something(text, found):
         ("It fails (see the log. There are 3 errors) in the parser. Then it stops for good.", ["It fails (see the log. There are 3 errors) in the parser.", "Then it stops for good."]),
         ("**The cache is never cleared.** It grows to 3 GB.", ["The cache is never cleared.", "It grows to 3 GB."]),
         ("田中様は「了解です。お願いします。」と回答済みです。交換の手配をしました。", ["田中様は「了解です。お願いします。」と回答済みです。", "交換の手配をしました。"]),
+        ("Great! Please provide the details of the three passengers:\n\n1. First Name\n2. Last Name\n3. Date of Birth (in the format YYYY-MM-DD)\n\nThen I can look for flights.", ["Please provide the details of the three passengers:", "Then I can look for flights."]),
+        ("I need this of you:\n1. Origin\n2. Which cabin do you want?\n3. Do you want travel insurance for 30 dollars?", ["I need this of you:"]),
+        ("Which of your reservations is it?\n1. UM3OG5\n2. K1NW8N", ["Which of your reservations is it?", "1. UM3OG5", "2. K1NW8N"]),
+        ("The plan is this:\n1. Change the parser first of all\n2. Add a test for it", ["1. Change the parser first of all", "2. Add a test for it"]),
+        ("&lt;details&gt;The parser drops line 3.&lt;/details&gt;", ["The parser drops line 3."]),
         ("1. HAT110 departs at 14:00\n2. HAT132 departs at 17:00\n\nWhich of them shall I take?", ["1. HAT110 departs at 14:00", "2. HAT132 departs at 17:00", "Which of them shall I take?"]),
     ],
 )  # fmt: skip
@@ -235,6 +240,13 @@ def test_what_names_something_goes_before_what_does_not():
     )
 
     assert findings(text, most=1) == ["The answer is 42 in `x.py`."]
+
+
+def test_a_last_sentence_that_names_nothing_goes_after_those_before_it():
+    text = "The key is gone for good. It was never set at all. It is read first. Nothing else is so. Keep up the great work!"
+
+    assert "Keep up the great work!" not in findings(text)
+    assert findings(text.replace("great work", "work of `a.py`"))[-1] == "Keep up the work of `a.py`!"
 
 
 def test_of_several_questions_only_the_last_is_open():

@@ -21,7 +21,7 @@ from math import log2
 from typing import Final, TypeAlias
 
 from ctxmem.ledger.joining import fewer, fewest, repeated, told_once
-from ctxmem.ledger.least import Told, cost_of, most_telling, offer, text_cost
+from ctxmem.ledger.least import Told, cost_of, most_telling, offer, spoken, text_cost
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, TYPED, Line, Note
 
 Count: TypeAlias = Callable[[str], int]
@@ -178,16 +178,17 @@ def _asked(one: _Draft) -> Notes:
 
 
 def _typed(one: _Draft) -> Notes:
-    if not one.told.typed or not one.told.line.is_run:
-        return {}
-    return {TYPED: most_telling(one.told.typed, MOST_TYPED)}
+    typed = one.told.notes.get(TYPED)
+    return {TYPED: most_telling(typed, MOST_TYPED)} if typed and one.told.line.is_run else {}
 
 
 def _said(one: _Draft) -> Notes:
     line, said = one.told.line, one.told.notes.get(SAID)
     if not said:
         return {}
-    return {SAID: said[: MOST_SAID_OF_STEP if line.head or line.is_run else MOST_SAID]}
+    if line.is_run:
+        return {SAID: spoken(one.told, MOST_SAID_OF_STEP)}
+    return {SAID: said[: MOST_SAID_OF_STEP if line.head else MOST_SAID]}
 
 
 def _outcome(one: _Draft) -> Notes:

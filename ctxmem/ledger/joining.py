@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from ctxmem.ledger.least import DOING_TOKENS, LINE_TOKENS, MOST_CHANGED, Told, text_cost
-from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, USER, Doing, Line, Note
-from ctxmem.ledger.sentences import asks
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, SIZE, TARGET, TYPED, USER, Doing, Line, Note
 
 
 def join(lines: Sequence[Line]) -> Line:
@@ -30,6 +29,10 @@ def join(lines: Sequence[Line]) -> Line:
             failed[doing.name] += doing.n_failed
     if len(n) > 1:
         n.pop("said", None)  # its sentences are notes
+    since: dict[str, int] = {}
+    for line in lines:
+        for doing in line.doings:
+            since[doing.name] = min(doing.first or line.first, since.get(doing.name, line.last))
     first = lines[0]
     alike = first.head != first.tools and all(line.head == first.head for line in lines)
     made = Line(
@@ -37,18 +40,20 @@ def join(lines: Sequence[Line]) -> Line:
         max(line.last for line in lines),
         first.source,
         first.head if alike else "",
-        tuple(Doing(name, times, failed[name]) for name, times in n.items()),
+        tuple(Doing(name, n[name], failed[name], since[name]) for name in sorted(n, key=since.__getitem__)),
         (),
         any(line.changes for line in lines),
         is_apart=first.is_apart,
     )
-    return made.with_notes([note for line in lines for note in _notes_of(line) if alike or note.kind != SIZE])
+    # Beside a failure, what other steps returned reads as what the failed one did.
+    left_out = {*(() if alike else (SIZE,)), *((OUTCOME, RECORD, NAMES) if made.has_failed else ())}
+    return made.with_notes([note for line in lines for note in _notes_of(line) if note.kind not in left_out])
 
 
 def _notes_of(line: Line) -> Iterable[Note]:
-    """Return its notes for a line of several: what a user was told without being asked is something that was said."""
-    if line.is_run or any(asks(note.text) for note in line.told(ASKED)):
-        return line.notes
+    """Return its notes for a line of several: no answer, and what was said before a user's message as said."""
+    if any(note.weight == 0 for note in line.told(TYPED)):
+        return [note for note in line.notes if note.kind not in (ASKED, TYPED)]
     return [note._replace(kind=SAID) if note.kind == ASKED else note for note in line.notes]
 
 

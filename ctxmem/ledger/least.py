@@ -73,11 +73,6 @@ class Told:
         records = [note for note in self.notes.get(RECORD, ()) if text_cost(note.text) <= RECORD_TOKENS]
         return sorted(records, key=lambda note: not any(map(is_quotable, note.words)))
 
-    @cached_property
-    def typed(self) -> list[Note]:
-        """What users said, without their answers."""
-        return [note for note in self.notes.get(TYPED, ()) if note.weight > 0]
-
     def cost(self, head: str, notes: Mapping[int, Sequence[Note]]) -> float:
         """Estimate the tokens of the line with this head and these notes."""
         tokens = LINE_TOKENS + (text_cost(head) if head else 0.0)
@@ -137,15 +132,24 @@ def offer(told: Told) -> list[Note]:
     return [*most_telling(asked[:-1], 1), *asked[-1:]]
 
 
+def spoken(told: Told, most: int) -> list[Note]:
+    """Return the sentences of several steps that name most, and the last before a user's message that is quoted."""
+    said = told.notes.get(SAID, [])
+    until = max((note.source for note in told.notes.get(TYPED, ())), default=0)
+    best = most_telling(said, most)
+    last = [note for note in said if note.source < until][-1:]
+    return [note for note in said if note in best or note in last]
+
+
 def _least_of_several(told: Told) -> dict[int, list[Note]]:
     line, notes = told.line, told.notes
     targets = list({note.text: note for note in notes.get(TARGET, ())}.values())
     least = {
         FAILED: _cut(notes.get(FAILED, ())[-1:], LEAST_TEXT_CHARS),
         TARGET: targets[-(MOST_CHANGED if line.changes else MOST_READ) :],
-        TYPED: _cut(most_telling(told.typed, LEAST_TYPED), LEAST_TEXT_CHARS),
+        TYPED: _cut(most_telling(notes.get(TYPED, ()), LEAST_TYPED), LEAST_TEXT_CHARS),
     }
-    if [doing.name for doing in line.doings] == ["said"]:
+    if not any(least.values()):  # with nothing but the names of its tools it tells nothing
         least[SAID] = _cut(most_telling(notes.get(SAID, ()), 1), LEAST_TEXT_CHARS)
     return least
 

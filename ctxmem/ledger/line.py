@@ -30,6 +30,8 @@ class Note(NamedTuple):
 class Doing(NamedTuple):
     """A tool that was called, or something that was said, and how often; how many of the calls failed.
 
+    `first`: the group of the first of them, where a line stands for several.
+
     >>> str(Doing("book", 3, 1)), str(Doing("book", 1, 1)), str(Doing("book", 2, 2))
     ('book x3 (1 failed)', 'book (failed)', 'book x2 (both failed)')
     """
@@ -37,6 +39,7 @@ class Doing(NamedTuple):
     name: str
     n: int = 1
     n_failed: int = 0
+    first: int = 0
 
     def __str__(self) -> str:
         times = f" x{self.n}" if self.n > 1 else ""
@@ -89,14 +92,14 @@ class Line:
         return (note for note in self.notes if note.kind in kinds)
 
     def with_notes(self, notes: Iterable[Note]) -> "Line":
-        """Return the line with these notes alone, each once, in the order of kinds."""
+        """Return the line with these notes alone, each once, by kind and in the order of events."""
         return Line(
             self.first,
             self.last,
             self.source,
             self.head,
             self.doings,
-            tuple(dict.fromkeys(sorted(notes, key=_kind))),
+            tuple(dict.fromkeys(sorted(notes, key=_place))),
             self.changes,
             self.brief,
             self.is_apart,
@@ -122,9 +125,11 @@ class Line:
     def text(self, is_forgotten: Callable[[int], bool] = lambda _: False) -> str:
         """Return the line as it is shown: `[#12] failed: why; tool {...}; said: words -> what came | of it`."""
         told: dict[int, dict[str, None]] = {}
+        asked_by = min((note.source for note in self.told(TYPED)), default=0) if self.is_run else 0
         for note in self.notes:
             text = FORGOTTEN_TEXT if is_forgotten(note.source) else note.text
-            told.setdefault(note.kind, {})[text] = None
+            kind = ASKED if note.kind == SAID and note.source < asked_by else note.kind
+            told.setdefault(kind, {})[text] = None
         label = f"[#{self.first}-#{self.last}]" if self.is_run else f"[#{self.first}]"
         failed = [f"failed: {text}" for text in told.get(FAILED, ())]
         head = FORGOTTEN_TEXT if self.head and is_forgotten(self.source) else self.head
@@ -156,5 +161,5 @@ class Line:
                 yield f"{doing}: {quoted}" if quoted else str(doing)
 
 
-def _kind(note: Note) -> int:
-    return note.kind
+def _place(note: Note) -> tuple[int, int]:
+    return note.kind, note.source

@@ -175,8 +175,31 @@ def test_what_a_user_asks_for_unasked_is_quoted_with_what_was_said_before_it():
 
     assert (
         join(lines).text()
-        == "[#3-#6] book of HAT99; user said: Use HAT99 instead, paid in miles; said: HAT110 is full. -> (empty)"
+        == "[#3-#6] book of HAT99; said: HAT110 is full.; user said: Use HAT99 instead, paid in miles -> (empty)"
     )
+
+
+def test_of_steps_that_only_name_their_tools_one_sentence_is_told_the_newest_of_those_that_tell_most():
+    said = ("The first of them is `a`.", "The other one is `b`.", "That was all of it")
+    lines = [line(2 * n + 2, "x" * 200, name="bash", said=text, n=n) for n, text in enumerate(said)]
+    (made,) = abridge(lines, 24, ())
+
+    assert made.text() == "[#2-#6] bash x3; said: The other one is `b`."
+
+
+def test_in_a_line_for_several_steps_tools_and_notes_stand_in_the_order_of_events():
+    words = line_of(4, message(4, "It is in `b`.", "assistant"))
+    run = join([line(2, "x", said="It is in `a`."), line(6, "x", name="edit", said="It was in `c`.")])
+    made = join([run, line(4, "x", name="grep"), words])
+
+    assert [doing.name for doing in made.doings] == ["read", "grep", "edit"]
+    assert [note.text for note in made.told(SAID)] == ["It is in `a`.", "It is in `b`.", "It was in `c`."]
+
+
+def test_no_record_stands_beside_a_failure_of_another_step():
+    made = join([line(2, '{"id": "AB12"}'), line(4, "Error: gone", name="book")])
+
+    assert made.text() == "[#2-#4] read, book (failed); failed: Error: gone"
 
 
 def test_an_outcome_goes_before_names():

@@ -317,14 +317,17 @@ class Log:
         """
         self._usable()
         self._refuse_readonly()
-        with self._store.alone(), self._writer.committing:
+        self._store.alone(self._purge_and_rewrite)
+        self._reader.refresh()
+
+    def _purge_and_rewrite(self) -> None:
+        with self._writer.committing:
             self._writer.commit([])
             self._upkeep.finish()
             self.index.purge()
             purge.purge_records(self._store, self._reader.codec)
             self._hot.clear()
             self._store.rewrite()
-        self._reader.refresh()
 
     def close(self) -> None:
         """Commit what is queued, end the thread, finish maintenance, free slot and leases. A second call does nothing.

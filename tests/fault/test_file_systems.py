@@ -139,8 +139,7 @@ try:
 except StoreFull:
     print("full")
 try:
-    with store.alone():
-        store.rewrite()
+    store.alone(store.rewrite)
 except StoreFull:
     print("not rewritten", *sorted(os.listdir(path)))
 with store.snapshot() as snapshot:

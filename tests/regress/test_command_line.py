@@ -21,6 +21,7 @@ import os, signal
 from ctxmem import Context
 from ctxmem.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs this in the background has it ignored
 append, calls = Context.append, iter(range({N}))
 
 def interrupted(*arguments, **options):

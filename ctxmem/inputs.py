@@ -135,10 +135,12 @@ def facets(given: Mapping[str, Any]) -> Facets:
         short(name, "a facet's name", MAX_FACET_BYTES)
         if name in RESERVED:
             raise BadInput(f"{name!r} is a keyword of ctxmem and cannot name a facet")
-        if isinstance(value, set | frozenset):
+        if isinstance(value, (str, int)):  # first: asking for a Sequence is dear
+            out[name] = _facet(name, value)
+        elif isinstance(value, set | frozenset):
             values = [_facet(name, v) for v in value]
             out[name] = sorted(values, key=lambda v: (isinstance(v, str), v))  # a set is stored in one order
-        elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        elif isinstance(value, Sequence) and not isinstance(value, bytes):
             if len(value) > 1024:
                 raise BadInput(f"facet {name!r} has {len(value)} values; at most 1,024 are allowed")
             out[name] = [_facet(name, v) for v in value]

@@ -6,7 +6,6 @@ engine may that commits optimistically: whoever changes more than the batch in o
 
 import pickle
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 from ctxmem.errors import StoreBusy, StoreClosed, StoreError, StoreReadonly
@@ -172,12 +171,11 @@ class PlainStore:
     def release_maintenance(self, block=None):
         self._blocks.discard(block)
 
-    @contextmanager
-    def alone(self):
+    def alone(self, act):
         self._refuse_readonly()
         if self.data.opened != [self]:
             raise StoreBusy("it is open elsewhere")
-        yield
+        return act()
 
     def rewrite(self):
         self.ensure_usable()

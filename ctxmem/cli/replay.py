@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import ctxmem
-from ctxmem.cli import output, shared, tables
+from ctxmem.cli import output, shared, turntable
 from ctxmem.cli.meter import Meter
 from ctxmem.errors import BadInput, WindowOverflow
 from ctxmem.transcripts import Conversation, conversations
@@ -134,12 +134,12 @@ class _Replay:
     def show(self, every: int) -> None:
         """Print the turn table and the summary."""
         output.say(f"{self._conversation.name}: {len(self._conversation.messages):,} messages, {self._tokens:,} tokens")
-        tables.turn_table(self._meter, every=every)
+        turntable.turn_table(self._meter, every=every)
         output.say("")
         more = (
             {"too large for the budget": f"{len(self._overflows)} turns, first: {self._overflows[0]}"}
             if self._overflows
             else {}
         )
-        tables.summary(self._meter.summary(), more=more)
+        turntable.summary(self._meter.summary(), more=more)
         output.say("")

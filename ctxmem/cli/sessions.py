@@ -13,7 +13,7 @@ from ctxmem.tables import turns
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionEntry:
     """One session: its number, name and size, and its context's row, None where it never had a context."""
 
     number: int
@@ -35,14 +35,14 @@ class Session:
         }
 
 
-def sessions(log: Log) -> list[Session]:
+def sessions(log: Log) -> list[SessionEntry]:
     """Return every session, in the order they were made."""
     with log.snapshot() as snapshot:
         found = [(number, name, turns.context(snapshot, number)) for number, name in log.session_names()]
-    return [Session(number, name, len(log.index.session_ids(number)), row) for number, name, row in found]
+    return [SessionEntry(number, name, len(log.index.session_ids(number)), row) for number, name, row in found]
 
 
-def context_of(memory: ctxmem.Memory, log: Log, name: str) -> tuple[Session, ctxmem.Context]:
+def context_of(memory: ctxmem.Memory, log: Log, name: str) -> tuple[SessionEntry, ctxmem.Context]:
     """Open a session's context as it was last used: the same model, shape, window and tools.
 
     Raises:

@@ -9,7 +9,7 @@ import click
 
 import ctxmem
 from ctxmem.cli import output, shared
-from ctxmem.cli.sessions import Session, context_of, sessions
+from ctxmem.cli.sessions import SessionEntry, context_of, sessions
 from ctxmem.errors import BadInput
 
 
@@ -37,7 +37,7 @@ def show_command(*, session: str | None, store: Path, turn: int | None, full: bo
         _show(session, prompt, full=full)
 
 
-def _list(found: list[Session], *, is_json: bool) -> None:
+def _list(found: list[SessionEntry], *, is_json: bool) -> None:
     plain = [one.as_plain() for one in found]
     if is_json:
         output.print_json(plain)

@@ -122,8 +122,8 @@ def _append(s: Session, bound: list[_Bound]) -> Appended:
 
 
 def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
-    facets, made = dict(given.facets or {}), draft._replace(is_error=draft.is_error or given.error)
-    turn, refs, pinned = s.now.row.turn, given.refs, given.pinned
+    made = draft._replace(is_error=True) if given.error else draft
+    turn, refs, pinned, facets = s.now.row.turn, given.refs, given.pinned, dict(given.facets or {})
     record = intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
     if given.is_tool and draft.kind == "user":
         record.kind = "tool"

@@ -34,7 +34,7 @@ class TakenOver(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RunDraft:
     """A run that is being written, of the ids `[first, stop)` of a block; `is_seal`: bodies go with it."""
 
     block: int
@@ -48,7 +48,7 @@ class Draft:
 class _Unfinished:
     """What is unfinished in a block: a draft, and serials whose entries are to be deleted, four bytes each."""
 
-    draft: Draft | None = None
+    draft: RunDraft | None = None
     rubbish: bytes = b""
 
 
@@ -59,7 +59,7 @@ def load(snapshot: Snapshot) -> list[Run]:
 
 def begin(
     store: Store, block: int, first: int, stop: int, *, is_seal: bool, if_so: Callable[[Batch], bool] | None = None
-) -> Draft:
+) -> RunDraft:
     """Claim the next serial for a run of the ids `[first, stop)` of a block that has no other draft.
 
     Parameters:
@@ -69,20 +69,22 @@ def begin(
         TakenOver: another process has begun one, or `if_so` said False.
     """
 
-    def apply(batch: Batch) -> Draft:
+    def apply(batch: Batch) -> RunDraft:
         if _unfinished(batch, block).draft is not None or (if_so is not None and not if_so(batch)):
             raise TakenOver
         value = batch.get("meta", _SERIAL)
         serial = 1 if value is None else int.from_bytes(value, "big")
         batch.put("meta", _SERIAL, (serial + 1).to_bytes(4, "big"))
-        draft = Draft(block, serial, first, stop, is_seal)
+        draft = RunDraft(block, serial, first, stop, is_seal)
         _note(batch, block, _Unfinished(draft, _unfinished(batch, block).rubbish))
         return draft
 
     return store.write(apply)
 
 
-def write(store: Store, draft: Draft, puts: Iterable[Put | None], *, limit_bytes: int = WRITE_BYTES) -> Iterator[None]:
+def write(
+    store: Store, draft: RunDraft, puts: Iterable[Put | None], *, limit_bytes: int = WRITE_BYTES
+) -> Iterator[None]:
     """Write entries of a draft in bounded transactions, and yield after each, and wherever there is a None among them.
 
     Raises:
@@ -105,7 +107,7 @@ def write(store: Store, draft: Draft, puts: Iterable[Put | None], *, limit_bytes
         yield
 
 
-def _put(store: Store, draft: Draft, puts: Sequence[Put]) -> None:
+def _put(store: Store, draft: RunDraft, puts: Sequence[Put]) -> None:
     def apply(batch: Batch) -> None:
         ensure(batch, draft)
         is_last = {table: _is_last(batch, table, draft.serial) for table in {put[0] for put in puts} & set(TABLES)}
@@ -125,7 +127,7 @@ def _is_last(batch: Batch, table: str, serial: int) -> bool:
 
 def publish(
     store: Store,
-    draft: Draft,
+    draft: RunDraft,
     run: Run | None,
     replaced: Sequence[Run],
     *,
@@ -193,7 +195,7 @@ def _after(serial: bytes) -> bytes:
     return (int.from_bytes(serial, "big") + 1).to_bytes(4, "big")
 
 
-def ensure(snapshot: Snapshot, draft: Draft) -> None:
+def ensure(snapshot: Snapshot, draft: RunDraft) -> None:
     """Raise `TakenOver` where a draft is not the block's any more."""
     if _unfinished(snapshot, draft.block).draft != draft:
         raise TakenOver
@@ -208,13 +210,13 @@ def _unfinished(snapshot: Snapshot, block: int) -> _Unfinished:
     if value is None:
         return _Unfinished()
     _, serial, first, stop, is_seal = _RECORD.unpack_from(value)
-    return _Unfinished(Draft(block, serial, first, stop, is_seal) if serial else None, value[_RECORD.size :])
+    return _Unfinished(RunDraft(block, serial, first, stop, is_seal) if serial else None, value[_RECORD.size :])
 
 
 def _note(batch: Batch, block: int, unfinished: _Unfinished) -> None:
     if unfinished == _Unfinished():
         batch.delete("meta", _key(block))
         return
-    draft = unfinished.draft or Draft(block, 0, 0, 0, is_seal=False)
+    draft = unfinished.draft or RunDraft(block, 0, 0, 0, is_seal=False)
     record = _RECORD.pack(_VERSION, draft.serial, draft.first, draft.stop, draft.is_seal)
     batch.put("meta", _key(block), record + unfinished.rubbish)

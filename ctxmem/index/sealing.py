@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ctxmem.codec import Codec
 from ctxmem.errors import StoreBusy
 from ctxmem.index import manifest
-from ctxmem.index.manifest import Draft
+from ctxmem.index.manifest import RunDraft
 from ctxmem.search.building import RunBuilder
 from ctxmem.search.forward import Forward, decode, encode
 from ctxmem.search.runs import Put, Run
@@ -45,7 +45,7 @@ def erase_forwards(store: Store, forgotten: Sequence[int]) -> None:
 def seal(
     store: Store,
     codec: Codec,
-    draft: Draft,
+    draft: RunDraft,
     ids: Sequence[int],
     forward_of: Callable[[int], Forward],
     forgotten: set[int],
@@ -109,7 +109,7 @@ class Bulk:
         self._codec = codec
         self._block_segments = block_segments
         self._builder: RunBuilder | None = None
-        self._draft: Draft | None = None
+        self._draft: RunDraft | None = None
         self._packed: list[tuple[int, bytes]] = []
         self._n_bytes = 0
         self._held: int | None = None  # the block whose maintenance is held

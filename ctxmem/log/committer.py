@@ -78,12 +78,10 @@ class Committer:
             thread.join()
 
     def drop(self, close: Callable[[], None]) -> None:
-        """Commit what is queued, call `close` and end, all on the thread; without a thread, call `close` at once.
+        """Call `close`, which commits what is queued, and end, on the thread; without a thread, call `close` at once.
 
         Without a thread nothing is queued. The garbage collector calls this, perhaps on the thread itself while that
         holds `_lock`: so this never waits for the lock.
-
-        The garbage collector calls this, perhaps on the thread itself inside `_lock`: hence no waiting for that.
         """
         if self._thread is None:
             close()
@@ -125,7 +123,7 @@ class Committer:
                 if self._is_closing and not waiters:
                     return
             if self._dropped is not None and not waiters:
-                self._end_dropped(self._dropped)
+                self._dropped()
                 return
             first = self._first_id()
             is_due = first is not None and (is_urgent or first == seen)
@@ -137,14 +135,6 @@ class Committer:
             self._between()
             seen = self._first_id()
             quiet = 0 if first is not None else quiet
-
-    def _end_dropped(self, close: Callable[[], None]) -> None:
-        """Commit what is queued, as far as that succeeds, and give the store back: nobody is left to raise to."""
-        with suppress(Exception):
-            while self._first_id() is not None:
-                self._commit_some()
-        with suppress(Exception):
-            close()
 
     def _try_commit(self) -> bool:
         """Commit what waits; say whether that succeeded.

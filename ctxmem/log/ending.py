@@ -4,12 +4,15 @@ I1. What was appended is committed by the log's own thread; then slot, leases an
     collector may drop the log on any thread, whatever locks that thread holds: so the drop itself neither waits nor
     commits.
 I2. Opening the store again in this process waits until that is done, and so does the end of the interpreter.
+I3. Nobody is left to raise to. What cannot be committed, after the wait that every commit has, is named in the logger
+    `ctxmem`: on stderr, unless the program set up its logging otherwise.
 """
 
 import atexit
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -49,12 +52,28 @@ def _flush(log: "weakref.ref[Flushable]") -> None:
         found.flush_at_exit()
 
 
-def watch(log: Any, store: Store, committer: Committer, close: Callable[[], None]) -> "weakref.finalize[..., Any]":
+def commit_or_say(store: Store, writer: Writer) -> None:
+    """Commit what is queued, and log what could not be: nobody is left to raise to (I3)."""
+    try:
+        if writer.queued:
+            writer.commit([])
+    except BaseException as exc:  # noqa: BLE001 - Ctrl-C too: it ends the waiting, and nothing else
+        import logging  # noqa: PLC0415 - some milliseconds of `import ctxmem`, for a case that is rare
+
+        logging.getLogger("ctxmem").critical(
+            "%s: the last %d segments, from %s on, were not written and are lost: %s: %s",
+            *(store.name, writer.queued, writer.first_id(), type(exc).__name__, exc),
+        )
+
+
+def watch(
+    log: Any, store: Store, committer: Committer, writer: Writer, let_go: Callable[[], None]
+) -> "weakref.finalize[..., Any]":
     """Arrange that everything is given back when the log is garbage; `close` detaches what is returned.
 
-    Neither `committer` nor `close` may refer to the log: it would then never be garbage.
+    None of the others may refer to the log: it would then never be garbage.
     """
-    found = weakref.finalize(log, _drop, store, committer, close)
+    found = weakref.finalize(log, _drop, store, committer, partial(_end, store, writer, let_go))
     found.atexit = False  # at the interpreter's end `flush_at_exit` commits, and the process's end frees the rest
     return found
 
@@ -69,6 +88,12 @@ def _wait_for_all() -> None:
 
 
 atexit.register(_wait_for_all)
+
+
+def _end(store: Store, writer: Writer, let_go: Callable[[], None]) -> None:
+    commit_or_say(store, writer)
+    with suppress(Exception):
+        let_go()
 
 
 def _drop(store: Store, committer: Committer, close: Callable[[], None]) -> None:

@@ -65,7 +65,7 @@ class Log:
         self._is_closed = False  # every call raises StoreClosed
         self._is_down = False  # thread, maintenance, slot and store are given back
         self._let_go = partial(ending.let_go, self._upkeep, self.index, self._writer, store)
-        self._dropped = ending.watch(self, store, self._committer, self._let_go)
+        self._dropped = ending.watch(self, store, self._committer, self._writer, self._let_go)
         self._at_exit = ending.flush_at_exit(self)
 
     @staticmethod
@@ -317,14 +317,17 @@ class Log:
         """
         self._usable()
         self._refuse_readonly()
-        with self._store.alone(), self._writer.committing:
+        self._store.alone(self._purge_and_rewrite)
+        self._reader.refresh()
+
+    def _purge_and_rewrite(self) -> None:
+        with self._writer.committing:
             self._writer.commit([])
             self._upkeep.finish()
             self.index.purge()
             purge.purge_records(self._store, self._reader.codec)
             self._hot.clear()
             self._store.rewrite()
-        self._reader.refresh()
 
     def close(self) -> None:
         """Commit what is queued, end the thread, finish maintenance, free slot and leases. A second call does nothing.
@@ -367,7 +370,7 @@ class Log:
     def flush_at_exit(self) -> None:
         """Commit what is still queued at the end of the interpreter."""
         if not self._is_closed and self._store.is_open and not self._store.readonly:
-            self._writer.commit([])
+            ending.commit_or_say(self._store, self._writer)
 
     def _tear_down(self) -> None:
         """Give everything back. Each step may be repeated: an interrupt leaves the rest for the next `close`."""

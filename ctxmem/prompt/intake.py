@@ -6,6 +6,7 @@ I2. A result answers the newest outstanding call with its id; what answers nothi
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 from zlib import crc32
@@ -42,14 +43,16 @@ def result_facets(call: Call, given: Facets, facets_of_call: FacetsOfCall | None
     Raises:
         BadInput: the caller's own function returned what cannot be indexed.
     """
-    read = (facets_of_call or calls.facets_of_call)(call.name, call.arguments) or {}
+    read = calls.narrowed((facets_of_call or calls.facets_of_call)(call.name, call.arguments) or {}, text)
     found: Facets = {"tool": call.name[:80]} if call.name else {}
-    for name, value in calls.narrowed(read, text).items():
-        try:
-            found.update(inputs.facets({name: value}))
-        except BadInput:
-            if facets_of_call is not None:
-                raise  # a fault of the caller's own function; a model's odd argument should not stop the agent
+    try:
+        found.update(inputs.facets(read))
+    except BadInput:
+        if facets_of_call is not None:
+            raise  # a fault of the caller's own function
+        for name, value in read.items():  # a model's odd argument should not stop the agent
+            with suppress(BadInput):
+                found.update(inputs.facets({name: value}))
     return {**found, **given}
 
 

@@ -142,7 +142,7 @@ class Store(Protocol):
         """Raise `StoreClosed`, or `StoreForked` in a child process, where it cannot be used."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Return a snapshot for a `with` block. May be nested, in an `apply` too."""
+        """Return a snapshot for a `with` block without a `yield`. May be nested, in an `apply` too."""
 
     def write(self, apply: Callable[[Batch], T]) -> T:
         """Run `apply` on a batch, commit what it wrote, and return what it returned.
@@ -181,15 +181,15 @@ class Store(Protocol):
 
     # --- the whole store ---
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Keep every other open store of the same data out for the length of a `with` block.
+    def alone(self, act: Callable[[], T]) -> T:
+        """Do something while every other open store of the same data is kept out; return what it returned.
 
         Raises:
             StoreBusy: there is one.
         """
 
     def rewrite(self) -> None:
-        """Leave no byte of what was deleted; for the inside of an `alone` block. A crash leaves the store sound.
+        """Leave no byte of what was deleted; to be called inside `alone`. A crash leaves the store sound.
 
         Raises:
             StoreBusy: a thread of this process stays inside a snapshot.

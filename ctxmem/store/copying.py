@@ -36,8 +36,11 @@ def rewrite(environment: Environment) -> None:
 
     Entries are copied one by one, since LMDB's own copy keeps the unused parts of pages, where deleted values still
     stand. The caller holds the byte OPEN exclusively (`LocalStore.alone`) and the gate (`Gate.alone`). A crash leaves
-    the old file or the new one. No room is reserved beforehand: what the fresh file needs is known only once it is
-    written, and a store is often compacted to make room.
+    the old file or the new one.
+
+    A full disk is an error of a write here, never a SIGBUS: LMDB writes its file and maps it for reading alone, and the
+    one page that it writes through a map, the reader table, has its blocks before (`Environment.reopen`). So no room is
+    reserved for the file: what it needs is known only once it is written, and a store is often compacted to make room.
 
     Raises:
         StoreFull: no room for the fresh file; it is gone again, and the old one stands.

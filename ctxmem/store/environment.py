@@ -243,7 +243,7 @@ class Environment:
             raise
 
     def end(self, visitor: Visitor, transaction: Transaction, *, commit: bool) -> None:
-        """Commit or abort, and leave the gate whatever happens.
+        """Commit or abort, where it was begun, and leave the gate whatever happens; to abort again does nothing.
 
         Raises:
             StoreGone: the file was removed since it was opened; nothing is committed. A system call, 0.5 us.
@@ -257,7 +257,7 @@ class Environment:
             is_gone = commit and not os.fstat(self._file).st_nlink
             if commit and not is_gone:
                 transaction.commit()
-            else:
+            elif transaction is not None:
                 transaction.abort()
             if is_gone:
                 raise StoreGone(
@@ -277,10 +277,14 @@ class Environment:
 
     def resize(self, map_bytes: int) -> None:
         """Set the size of the map (0: what another process has set), alone in this process (I2)."""
-        with self.gate.alone(), translated(self.path):
+
+        def act() -> None:
             self._env.set_mapsize(map_bytes)
             self.map_bytes = self._env.info()["map_size"]
             self.growths += 1
+
+        with translated(self.path):
+            self.gate.alone(act)
 
     def grow(self) -> None:
         """Double the map.

@@ -9,8 +9,7 @@ It does not know what the tables hold.
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -177,9 +176,8 @@ class LocalStore:
         self._usable()
         copying.backup(self._environment, Path(os.fsdecode(path)).absolute())
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes out for the length of a `with` block (I2).
+    def alone(self, act: Callable[[], T]) -> T:
+        """Do something while other processes are kept out (I2).
 
         Raises:
             StoreBusy: another process has the store open.
@@ -187,24 +185,29 @@ class LocalStore:
         self._usable()
         self._refuse_readonly()
         assert self._locks is not None  # readonly is refused above
-        if not self._locks.take(locks.OPEN):
-            raise StoreBusy(f"{self.path} is open in another process; close it there, compact needs the store alone")
         try:
-            yield
+            try:
+                if not self._locks.take(locks.OPEN):
+                    raise StoreBusy(
+                        f"{self.path} is open in another process; close it there, compact needs the store alone"
+                    )
+                return act()
+            finally:
+                self._locks.take(locks.OPEN, shared=True)
         finally:
-            self._locks.take(locks.OPEN, shared=True)
+            self._locks.take(locks.OPEN, shared=True)  # an interrupt on the way into the first one may have skipped it
 
     def rewrite(self) -> None:
         """Put a fresh file in place of the old, so that no byte of what was deleted remains; see `copying.rewrite`.
 
-        For the inside of an `alone` block.
+        To be called inside `alone`.
 
         Raises:
             StoreBusy: a thread of this process stays inside a transaction.
         """
         self._usable()
-        with self._environment.gate.alone(), translated(self.path):
-            copying.rewrite(self._environment)
+        with translated(self.path):
+            self._environment.gate.alone(lambda: copying.rewrite(self._environment))
 
     def check(self) -> list[Problem]:
         """Return what is wrong with the pages of the file, read without LMDB: see `inspection`.
@@ -257,13 +260,15 @@ class LocalStore:
         """Unmap the file and free the locks; a second call does nothing. Waits for other threads' transactions."""
         if self._is_down or self._trouble is StoreForked:
             return
-        with self._environment.gate.alone():
-            self._trouble = self._trouble or StoreClosed
-            self._environment.close()
-            self._close_locks()
-            self._is_down = True  # last: an interrupt leaves the rest for the next call
+        self._environment.gate.alone(self._let_go)
 
     # --- inside ---
+
+    def _let_go(self) -> None:
+        self._trouble = self._trouble or StoreClosed
+        self._environment.close()
+        self._close_locks()
+        self._is_down = True  # last: an interrupt leaves the rest for the next call
 
     def _close_locks(self) -> None:
         if self._writing is not None:

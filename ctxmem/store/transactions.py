@@ -8,6 +8,7 @@ I4. Ending twice does nothing, and a snapshot that is garbage has ended: so an e
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import currentframe
 from types import TracebackType
 from typing import Any
 
@@ -35,13 +36,17 @@ class LocalSnapshot(Visitor):
         self._transaction: Any = None
 
     def __enter__(self) -> "LocalSnapshot":  # noqa: PYI034 - typing.Self is of 3.11
+        self.frame = id(currentframe().f_back)  # type: ignore[union-attr] # CPython has it
         self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(commit=False)
+        try:
+            self.end(commit=False)
+        finally:
+            self.end(commit=False)  # an interrupt on the way into the first one may have skipped it
 
     @property
     def number(self) -> int:
@@ -213,15 +218,15 @@ class LocalSnapshot(Visitor):
 
         A second call does nothing (I4).
         """
-        transaction, self._transaction = self._transaction, None
+        if not self._is_open:
+            return
         try:
-            if transaction is not None:
-                self._environment.end(self, transaction, commit=commit)
+            self._environment.end(self, self._transaction, commit=commit)
         finally:
-            if self._is_open:
-                self._environment.gate.leave(self)  # again: an interrupt may have skipped it in `Environment.end`
-                self._closed(id(self))
-                self._is_open = False
+            self._environment.end(self, self._transaction, commit=False)  # again: an interrupt may have skipped it
+            self._closed(id(self))
+            self._transaction = None
+            self._is_open = False
 
 
 class LocalBatch(LocalSnapshot):
@@ -230,13 +235,17 @@ class LocalBatch(LocalSnapshot):
     _is_write = True
 
     def __enter__(self) -> "LocalBatch":  # noqa: PYI034 - typing.Self is of 3.11
+        self.frame = id(currentframe().f_back)  # type: ignore[union-attr]
         self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(commit=kind is None)
+        try:
+            self.end(commit=kind is None)
+        finally:
+            self.end(commit=False)
 
     @property
     def slot(self) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 from ctxmem import inputs
 from ctxmem.errors import BadInput
 from ctxmem.segment import Facets
-from ctxmem.transcripts.names import fitting
+from ctxmem.transcripts.fitting import fitting
 from ctxmem.transcripts.pull import Pull
 
 _FACET_OF = {"file_path": "file", "path": "file", "filename": "file", "task_id": "task", "tag": "tags"}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ctxmem.errors import BadInput
-from ctxmem.transcripts.names import fitting
+from ctxmem.transcripts.fitting import fitting
 
 # A chunk ends at the first blank line after SOFT characters, and at HARD in any case: about 400 to 800 tokens of code.
 _SOFT_CHARS = 1_600

@@ -1,5 +1,6 @@
 """File systems that are full or read-only: mounted for the test, which needs the right to mount."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -139,8 +140,7 @@ try:
 except StoreFull:
     print("full")
 try:
-    with store.alone():
-        store.rewrite()
+    store.alone(store.rewrite)
 except StoreFull:
     print("not rewritten", *sorted(os.listdir(path)))
 with store.snapshot() as snapshot:
@@ -177,6 +177,60 @@ def test_a_full_disk_does_not_end_the_process(small):
         "not opened",
         "opened",
     ]
+
+
+NEARLY_FULL = """
+import os, sys
+from ctxmem.errors import StoreFull
+from ctxmem.store.localstore import LocalStore
+path, rest = sys.argv[1], sys.argv[1] + "/../rest"
+
+def leave(n_pages):
+    with open(rest, "wb", 0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+        file.truncate(file.tell() - 4096 * n_pages)
+
+store = LocalStore.open(path, durability="unsafe")
+for n in range(60):
+    store.write(lambda batch: batch.put("log", n.to_bytes(8, "big"), os.urandom(5_000)))
+for n_pages in range(0, 240, 3):
+    leave(n_pages)
+    try:
+        store.alone(store.rewrite)
+        print("rewritten")
+    except StoreFull:
+        print("full")
+    assert sorted(os.listdir(path)) == ["ctxmem.store", "data.mdb", "lock", "lock.mdb"]
+    with store.snapshot() as snapshot:
+        assert snapshot.count("log") == 60 and not [*snapshot.unsound("log")]
+store.close()
+os.unlink(rest)
+for n_pages in range(0, 24):
+    for name in ("lock", "lock.mdb"):
+        if os.path.exists(path + "/" + name):
+            os.unlink(path + "/" + name)
+    leave(n_pages)
+    try:
+        LocalStore.open(path).close()
+        print("opened")
+    except StoreFull:
+        print("not opened")
+"""
+
+
+def test_wherever_the_disk_is_full_it_is_an_error(small):
+    """However much room is left: a rewrite, and an opening without the lock files, end well or with `StoreFull`."""
+    done = subprocess.run(
+        [sys.executable, "-c", NEARLY_FULL, str(small / "s")], capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert done.returncode == 0, f"{done.stdout[-500:]}{done.stderr}"
+    said = done.stdout.splitlines()
+    assert [key for key, _ in itertools.groupby(said)] == ["full", "rewritten", "not opened", "opened"]
 
 
 def test_a_store_that_was_removed_says_so(tmp_path):

@@ -235,6 +235,12 @@ class Bench:
         self.add()
         self.memory.compact()
 
+    def alone(self):
+        self.memory._log._store.alone(lambda: None)
+
+    def resize(self):
+        self.memory._log._store._environment.resize(0)
+
     def close(self):
         self.add()
         self.memory.close()
@@ -259,6 +265,8 @@ class Bench:
         for key, made in list(self.keys.items())[-3:]:
             assert self.memory.add(self.said[made], key=key, tags=["t"]).id == made
         assert self._held_bytes() == []
+        self.memory._log._store.alone(lambda: None)
+        self.memory._log._store._environment.gate.alone(lambda: None)  # nothing open, here or elsewhere
 
     def _see(self, ids):
         """What was acknowledged is there, but for what was forgotten; a `forget` that was interrupted may have been."""
@@ -271,7 +279,8 @@ class Bench:
         try:
             self.memory._log._upkeep.stop()
             names = {"write": locks.WRITE, "create": locks.CREATE, "maintenance": locks.MAINTENANCE}
-            return [name for name, byte in names.items() if other.is_held_elsewhere(byte)]
+            held = [name for name, byte in names.items() if other.is_held_elsewhere(byte)]
+            return held if other.take(locks.OPEN, shared=True) else [*held, "open"]
         finally:
             other.close()
 

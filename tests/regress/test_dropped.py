@@ -9,6 +9,7 @@ import pytest
 
 import ctxmem
 from ctxmem.errors import StoreBusy
+from ctxmem.store.localstore import LocalStore
 
 
 def cell(path, *, fails=False):
@@ -76,3 +77,63 @@ def test_a_script_that_drops_it_at_its_end_loses_nothing(tmp_path):
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "s")], check=True, timeout=300)
     with ctxmem.open(tmp_path / "s") as memory:
         assert memory.stats()["segments"] == 3000
+
+
+ENDING = """
+import sys
+import ctxmem
+from ctxmem.store import writelock
+memory = ctxmem.open(sys.argv[1])
+memory.add("flushed")
+memory.flush()
+print("ready", flush=True)
+sys.stdin.readline()
+writelock.TIMEOUT_S = float(sys.argv[2])
+memory.add("queued")
+if sys.argv[3] == "dropped":
+    del memory
+print("ending", flush=True)
+"""
+
+
+def ended(path, how, *, timeout_s, lets_go):
+    """Have a process end with something queued while this one is writing; returns what it said on stderr."""
+    store = LocalStore.open(path)
+    command = [sys.executable, "-W", "ignore", "-c", ENDING, str(path), str(timeout_s), how]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as child:
+        assert child.stdout.readline() == "ready\n"
+
+        def hold(_):
+            child.stdin.write("go\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "ending\n"
+            if not lets_go:
+                child.wait()
+
+        store.write(hold)
+        said = child.communicate()[1]
+    store.close()
+    assert child.returncode == 0
+    return said
+
+
+@pytest.mark.parametrize("how", ["held", "dropped"])
+def test_the_end_of_a_process_waits_for_its_turn_to_write(tmp_path, how):
+    assert ended(tmp_path / "s", how, timeout_s=60, lets_go=True) == ""
+    with ctxmem.open(tmp_path / "s") as memory:
+        assert len(memory.search("queued")) == 1
+
+
+@pytest.mark.parametrize("how", ["held", "dropped"])
+def test_the_end_of_a_process_names_what_it_could_not_write(tmp_path, how):
+    said = ended(tmp_path / "s", how, timeout_s=0.2, lets_go=False)
+
+    assert "the last 1 segments, from " in said
+    assert "were not written" in said
+    assert "StoreBusy" in said
+    assert str(tmp_path / "s") in said
+    assert "Traceback" not in said
+    with ctxmem.open(tmp_path / "s") as memory:
+        assert [len(memory.search(word)) for word in ("flushed", "queued")] == [1, 0]
+        assert memory.check() == []

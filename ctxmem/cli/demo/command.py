@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ctxmem.cli import output, shared, tables
+from ctxmem.cli import output, shared, turntable
 from ctxmem.cli.demo.run import Outcome, Run
 from ctxmem.cli.demo.shelf import Shelf
 from ctxmem.errors import BadInput
@@ -73,7 +73,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome, every: int) -> None:
-    tables.turn_table(outcome.meter, every=every)
+    turntable.turn_table(outcome.meter, every=every)
     output.say("")
     rows = [
         (a.asks, a.way, output.excerpt(a.found or "not found", 60), "yes" if a.is_right else "NO")
@@ -92,4 +92,4 @@ def _show(outcome: Outcome, every: int) -> None:
         "store": output.size(size) if isinstance(size, int) else "?",
         "time": f"{outcome.seconds:.1f} s",
     }
-    tables.summary(outcome.meter.summary(), more=more)
+    turntable.summary(outcome.meter.summary(), more=more)

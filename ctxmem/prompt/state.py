@@ -25,7 +25,7 @@ from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.search.facets import IdSet, dump_ids, load_ids
 from ctxmem.segment import Record
 
-VERSION = 1  # On disk: of the epoch record.
+VERSION = 2  # On disk: of the epoch record. 1 had another form of ledger lines, and was never released.
 
 
 class State:
@@ -207,11 +207,12 @@ class State:
         """Rebuild from `pack`.
 
         Raises:
-            FormatMismatch: a newer ctxmem wrote it.
+            FormatMismatch: a ctxmem of another version wrote it.
         """
-        if packed["v"] > VERSION:
+        if packed["v"] != VERSION:
             raise FormatMismatch(
-                f"epoch record of version {packed['v']}: upgrade ctxmem, this one reads up to {VERSION}"
+                f"a context's state has version {packed['v']}, this ctxmem reads {VERSION}: open it with the ctxmem that "
+                "wrote it, or go on in a new session; the segments can be read and searched as before"
             )
         made = cls()
         made.epoch = epoch

@@ -72,7 +72,7 @@ def collect(working: WorkingSet, records: dict[int, Record], share: float) -> tu
     lines = ledger.lines_of(made, lambda group: [(i, records[i]) for i in twin.segments_of(group)])
     ledger.Ledger().extended(lines, 6_000, tokens.count)
     forms = {
-        i: form._replace(tokens=tokens.count(stubs.stub(i, records[i].text, 99, has_memory_read=True)))
+        i: form._replace(tokens=tokens.count(stubs.stub(stubs.Cut(i, has_memory_read=True), records[i].text, 99)))
         for i, form in made.forms.items()
     }
     twin.apply(made.dropped, forms, {})

@@ -1,4 +1,4 @@
-"""What a command line does: it only reads, it changes files by a patch, or it runs a program."""
+"""What a command line does: it only reads, it changes something that stays, or it runs a program."""
 
 import re
 import shlex
@@ -31,6 +31,17 @@ _WRITING_OPTIONS: Final = frozenset(
     {"-delete", "-exec", "-execdir", "-ok", "-okdir", "-fprint", "-fprintf", "-fls"}  # of find
     | {"-x", "-X", "--exec", "--exec-batch"}  # of fd
 )
+_CHANGING_WORDS: Final = "chmod chown cp dd ln mkdir mv patch rename rm rmdir rsync tee touch truncate unlink unzip"
+_CHANGING: Final = frozenset(_CHANGING_WORDS.split())
+_CHANGING_VERBS_WORDS: Final = (  # the first word after a program's name, as in `npm install`, `kubectl apply`
+    "add apply commit create delete deploy destroy install merge publish push remove rm uninstall update upgrade upload"
+)
+_CHANGING_VERBS: Final = frozenset(_CHANGING_VERBS_WORDS.split())
+_GIT_STEPS: Final = frozenset(
+    {"bisect", "clean", "fetch", "gc", "help", "ls-tree", "rev-list"}
+)  # neither reads nor changes
+_INTO_A_FILE = re.compile(r"[1&]?>>?[^&]?")
+_HEREDOC = re.compile(r"<<-?\s*['\"]?\w+.*", re.DOTALL)
 _HARMLESS = re.compile(r"2>&1|(?:[12&]?>>?\s*/dev/null)(?=[\s;&|)]|$)")
 
 
@@ -66,22 +77,24 @@ def programs_of(arguments: Mapping[str, Any]) -> frozenset[str]:
 
 
 def nature_of_command(command: str) -> Nature:
-    """Say what a command line does; what is not known to read only runs a program.
+    """Say what a command line does; what is not known to read or to change something runs a program.
 
     >>> nature_of_command("git log | head -3"), nature_of_command("npm test"), nature_of_command("cat <<E > a.py")
-    ('read', 'run', 'run')
+    ('read', 'run', 'change')
+    >>> nature_of_command("npm test && git commit -qm 'Mend it'"), nature_of_command("sed -i s/a/b/ x.py")
+    ('change', 'change')
     """
     line = _HARMLESS.sub("", command[:MOST_CHARS])
     is_plain = len(command) <= MOST_CHARS and not any(sign in line for sign in (">", "$(", "`", "<("))
-    if not is_plain and not _PATCHES.search(line):
-        return "run"
     simple = _simple_commands(line)
-    if any(_PATCHES.fullmatch(_program(words)) for words in simple):
-        return "change"
     inner = _unwrapped(simple[0]) if len(simple) == 1 else None
     if inner is not None and len(inner) < len(command):
         return nature_of_command(inner)
-    return "read" if is_plain and all(map(_reads, simple)) else "run"
+    if is_plain and all(map(_reads, simple)):
+        return "read"
+    told = _HEREDOC.sub(lambda found: found.group().partition("\n")[0], line)
+    is_patch = any(_PATCHES.fullmatch(_program(words)) for words in simple)
+    return "change" if is_patch or any(map(_changes, _simple_commands(told))) else "run"
 
 
 def _unwrapped(words: list[str]) -> str | None:
@@ -120,6 +133,21 @@ def _reads(words: list[str]) -> bool:
     if program in {"find", "fd"} and _WRITING_OPTIONS & set(rest):
         return False
     return program in _READING
+
+
+def _changes(words: list[str]) -> bool:
+    """Say whether a command is known to change something that stays: files, a repository, what is installed."""
+    program, rest = _program(words), words[1:]
+    if program == "sudo" and rest:
+        return _changes(rest)
+    if any(map(_INTO_A_FILE.match, rest)):
+        return True
+    names = [word for word in rest if not word.startswith("-")]
+    if program == "git":
+        return bool(names) and not _git_reads(rest) and names[0] not in _GIT_STEPS
+    if program in _IN_PLACE or program in {"find", "fd"}:
+        return not _reads(words)
+    return program in _CHANGING or any(name in _CHANGING_VERBS for name in names[:1])
 
 
 def _git_reads(words: list[str]) -> bool:

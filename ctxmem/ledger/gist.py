@@ -33,7 +33,8 @@ _SEAM = re.compile(f"(?<=[^\\W_{_UNSPACED}])(?=[{_UNSPACED}])|(?<=[{_UNSPACED}])
 _TELLING = re.compile(r"[\d_/.@]|[a-z][A-Z]")
 _SPELT = re.compile(r"[A-Za-z0-9]|\A[/~]")  # a name, not a sentence without spaces
 _LETTER = re.compile(r"\w")
-_PREFIX = re.compile(r"^[^=(]*: ")  # of a record, what it is
+# What a record names without being a value: what the record is, and the keys of objects inside it.
+_NAMING = re.compile(r"^[^=(]*: |(?<![^ ])[^\s=(]+\((?=[^\s=]+=)")
 _PATH = re.compile(r"[\w@~./-]*/[\w@.+-]+/?|[\w.+-]{2,}\.[A-Za-z][A-Za-z0-9]{0,5}")
 _SUFFIXES_WORDS: Final = (
     "c cc cfg conf cpp cs css csv db go h hpp html ini ipynb java jpg js json jsonl jsx kt less lock log lua m md mjs"
@@ -88,7 +89,7 @@ def excerpts(text: str) -> list[Excerpt]:
             pass
         else:
             found = dict.fromkeys(islice(_json_records(value), MAX_RECORDS))
-            return [Excerpt(record, tuple(words_of(_PREFIX.sub("", record)))) for record in found]
+            return [Excerpt(record, tuple(words_of(_NAMING.sub("", record)))) for record in found]
     return list(islice(_text_excerpts(text), MAX_RECORDS))
 
 
@@ -123,8 +124,9 @@ def _json_records(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
                 inside += [f"{key}={words}"] if words else []
         if inside:
             yield (f"{name}: " if name else "") + " ".join(inside)
+        is_wrapper = not inside and len(later) == 1
         for key, field in later:
-            yield from _json_records(field, key, depth + 1)
+            yield from _json_records(field, "" if is_wrapper and _has_objects(field) else key, depth + 1)
     elif isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
         yield from (one.text for one in (excerpts(value) if depth < 3 else _text_excerpts(value)))
     elif shown := value_text(value):
@@ -154,7 +156,11 @@ def _list_records(values: list[Any], name: str, depth: int) -> Iterator[str]:
             yield (f"{name}=" if name else "") + ",".join(scalars[at : at + 8])
         return
     for value in values:
-        yield from _json_records(value, "", depth + 1)
+        yield from _json_records(value, name, depth + 1)
+
+
+def _has_objects(field: Any) -> bool:
+    return isinstance(field, list) and any(isinstance(one, dict) for one in field)
 
 
 def words_of(text: str) -> list[str]:

@@ -35,7 +35,8 @@ _START = re.compile(
     r"|\s+(?!handling|reporting|logging|checking|messaging|tracking)[a-z]+ing\b)"
     r"|fatal(?: error)?:|traceback \(|panic: |failed to\b|(?:failed|failure|exception)[:!]|unhandled \w"
     r"|[a-z_.]*(?:error|exception)(?=[:!](?!\w+:)|\s*$)"
-    r"|\w+(?: \w+){0,3} (?:error|failed)\b(?: -?\d+| occurred)?[:!]|(?:the )?tool (?:call |execution )?(?:error|failed)"
+    r"|[\w-]+(?: [\w-]+){0,3} (?:error|failed)\b(?: -?\d+| occurred)?[:!]"
+    r"|(?:the )?tool (?:call |execution )?(?:error|failed)"
     r"|your proposed edit has introduced|[✖✘❌]|http/\d\S* [45]\d\d|<\w*error>"
     rf"|(?:<[^>]{{1,60}}>\s*){{0,4}}<title>\s*(?:error |http )?[45]\d\d(?:\s*<| error| (?:{_PHRASES})))",
     re.IGNORECASE,
@@ -111,7 +112,7 @@ def failure(
     said = _failure(text, is_program=is_program, only_reads=only_reads, programs=programs)
     if said or not is_error:
         return said
-    return reason(unwrapped(text), programs=programs) or "failed"
+    return reason(unwrapped(text) or text, programs=programs) or "failed"
 
 
 def _failure(text: str, *, is_program: bool, only_reads: bool, programs: Collection[str]) -> str:

@@ -33,7 +33,8 @@ _HINTS = re.compile(
     re.IGNORECASE,
 )
 _WRAPPER = re.compile(
-    r"^\W*(?:traceback|(?:command|process)\b.{0,20}\b(?:exited|failed(?: with)? exit)|exit code|error:?\W*$"
+    r"^\W*(?:traceback|(?:command|process)\b.{0,20}\b(?:exited|failed(?: with)? exit)"
+    r"|(?:\w{1,20}: )?exit ?code|error:?\W*$"
     r"|your proposed edit has|\w+: \((?:none|null)\))|\b0 (?:errors|failed)\b",
     re.IGNORECASE,
 )
@@ -81,7 +82,7 @@ def reason(text: str, *, begins: bool = False, programs: Collection[str] = ()) -
         return ""
     at = _telling(rows, programs, begins=begins)
     best = rows[at]
-    if EXIT.search(best) and len(best) < _LEAST_CHARS * 2:
+    if EXIT.search(best) and (len(best) < _LEAST_CHARS * 2 or _WRAPPER.search(best)):
         last = next((row for row in reversed(rows) if not EXIT.search(row) and not _WRAPPER.search(row)), "")
         return escaped(f"{best} / {last}" if last else best)[:KEY_CHARS]
     if (best.endswith((":", "：")) or len(best) < _LEAST_CHARS) and at + 1 < len(rows):  # noqa: RUF001 - a sign of other scripts

@@ -8,8 +8,6 @@ import json
 import re
 from typing import Any, Final
 
-from ctxmem.ledger.reason import EXIT
-
 _JSON_CHARS: Final = 200_000  # of a text that is parsed
 _HEAD_CHARS: Final = 1_000
 _TAIL_CHARS: Final = 400
@@ -58,6 +56,8 @@ def unwrapped(text: str) -> str:
     ('UPDATE 4127', 'saved as a.png')
     >>> unwrapped("Chunk ID: 1\nWall time: 2 s\nOutput:\nran\n"), unwrapped("<output>\nran\n</output>")
     ('ran', 'ran')
+    >>> unwrapped("Process exited with code 1\nOutput:\n"), unwrapped('{"output": "", "metadata": {"exit_code": 0}}')
+    ('', '')
     """
     made = text.strip()
     for _ in range(_MOST_LAYERS):
@@ -87,21 +87,18 @@ def _inner(text: str) -> str:
 def _printed(value: Any, text: str) -> str:
     """Return what a program printed, of an object that holds nothing else but how it ended."""
     if isinstance(value, dict):
-        for key in _PRINTED:
-            said = value.get(key)
-            if isinstance(said, str) and said.strip() and set(value) <= _BESIDE | {*_PRINTED}:
-                return said
+        texts = [said for key in (*_PRINTED, "stderr") if isinstance(said := value.get(key), str)]
+        if any(key in value for key in _PRINTED) and texts and set(value) <= _BESIDE | {*_PRINTED}:
+            return next((said for said in texts if said.strip()), "")
     return text
 
 
 def _after_header(text: str) -> str:
     """Leave out short rows before a row that says `Output:`, which is where what was printed begins."""
     found = _OUTPUT.search(text[:_HEAD_CHARS])
-    if found is None or found.end() >= len(text):
+    if found is None:
         return text
     rows = text[: found.start()].splitlines()
-    if any(EXIT.search(row) for row in rows):
-        return text  # that it failed is no wrapping
     return text[found.end() :] if len(rows) <= _LABEL_ROWS and all(len(row) <= 200 for row in rows) else text
 
 

@@ -235,17 +235,13 @@ class View:
 def stub_text(shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str:
     """Return what stands in place of a segment's content; `asked` holds the call that it answers."""
     nature = None if asked is None else nature_of(asked, record.facts.call_index)
-    source = _source(record, nature)
+    call = None if asked is None else asked.calls[record.facts.call_index]
+    failed = "" if record.kind == "user" else failure_of(record.text, call, nature, is_error=record.facts.is_error)
+    cut = stubs.Cut(shown.segment_id, _source(record, nature), failed, has_memory_read)
     if shown.form == SHORT:
         text = labelled_text(record, _label(shown.segment_id))
-        return stubs.shortened(
-            shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read, source=source
-        )
-    call = None if asked is None else asked.calls[record.facts.call_index]
-    failed = failure_of(record.text, call, nature, is_error=record.facts.is_error)
-    return stubs.stub(
-        shown.segment_id, record.text, record.tokens, failed, has_memory_read=has_memory_read, source=source
-    )
+        return stubs.shortened(cut, text, shown.limit_tokens, tokens.count)
+    return stubs.stub(cut, record.text, record.tokens)
 
 
 def _source(record: Record, nature: Nature | None) -> stubs.Source:

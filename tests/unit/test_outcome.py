@@ -109,6 +109,24 @@ FAILED_CALLS = [  # (tool, what it was given, result, what the line says)
     (SENT, "a@b", "[Operation Cancelled] by the one who was asked", "Operation Cancelled"),
     (SENT, "a@b", '{"errcode": 40013, "errmsg": "bad id"}', "bad id"),
     (SENT, "a@b", "Observation: error: no address", "no address"),
+    (
+        SHELL,
+        "git commit -m x",
+        "Pre-commit validation failed:\n\n[FORMAT] Code is not formatted.\n" + "row\n" * 40,
+        "Pre-commit",
+    ),
+    (
+        SHELL,
+        "python a.py",
+        "Executor: exitcode: 1 (execution failed)\nCode output: \nHTTP 429, wait a while",
+        "HTTP 429, wait",
+    ),
+    (
+        SHELL,
+        "python a.py",
+        "Executor: exitcode: 1 (execution failed)\nCode output: \na.b.HTTPError: HTTP Error 429",
+        "a.b.HTTPError",
+    ),
 ]
 DONE_CALLS = [
     (SHELL, "rg nothing", "Process exited with code 1\nOutput:\n"),
@@ -164,6 +182,10 @@ def test_a_call_that_went_well_is_no_failure_whatever_it_read(tool, given, resul
         ("ran 3\n[Current working directory: /a]\n[Command finished with exit code 0]", "ran 3"),
         ("[read_file for 'a.py'] Result:\nran 3", "ran 3"),
         ("観察結果：\nran 3", "ran 3"),  # noqa: RUF001 - a sign of another script
+        ("Wall time: 1 s\nProcess exited with code 1\nOutput:\n", ""),
+        ("Process exited with code 1\nOutput:\nran 3", "ran 3"),
+        ('{"output": "", "metadata": {"exit_code": 0}}', ""),
+        ('{"stdout": "", "stderr": "ran 3"}', "ran 3"),
         ("[Command finished with exit code 0]", "[Command finished with exit code 0]"),
         ('{"id": 7}', '{"id": 7}'),
         ("<p>one</p> two", "<p>one</p> two"),

@@ -253,6 +253,19 @@ def test_of_several_questions_only_the_last_is_open():
     assert findings("Shall I do this one? Or rather the other one? Say which one it should be?")[-1].startswith("Say")
 
 
+def test_records_of_a_list_say_whose_they_are():
+    found = excerpts('{"email": "e@x.com", "saved_passengers": [{"first_name": "Liam"}], "seats": {"first_class": 2}}')
+
+    assert [one.text for one in found] == ["email=e@x.com seats(first_class=2)", "saved_passengers: first_name=Liam"]
+    assert [one.text for one in excerpts('{"data": [{"id": "A1"}, {"id": "B2"}]}')] == ["id=A1", "id=B2"]
+
+
+def test_keys_are_no_names_of_a_record():
+    found = excerpts('[{"flight": "HAT110", "seats_of_2nd_class": {"economy": 2}}]')
+
+    assert [one.words for one in found] == [("HAT110",)]
+
+
 @given(st.text(max_size=2_000) | st.text("ab 。.?:\n`#[1]-*", max_size=300))
 def test_whatever_the_text_findings_are_few_single_lines(text):
     found = findings(text)
@@ -278,6 +291,10 @@ def test_whatever_the_text_findings_are_few_single_lines(text):
         ({"path": r"C:\Users\me\work\of\mine\the\parts\of\the\app\main.py"}, 48, r'{"path": "...\\parts\\of\\the\\app\\main.py"}'),
         ({"text": "下方的书签选择器组件还是没有间隔请参考其他页面的写法"}, 40, '{"text": "下方的书签选择器组件还是..."}'),
         ({"q": "-- why\nCREATE TABLE a_b (id int);\nINSERT INTO a_b VALUES (1)" + ", (2)" * 30}, 72, '{"q": "CREATE TABLE a_b; INSERT INTO a_b"}'),
+        ({"command": "npm run check -- --all", "description": "Check all of it", "timeout": 30000}, 40, '{"command": "npm run check -- --all", ...}'),
+        ({"command": "npm run check -- --all and more of it", "workdir": "/home/me/of/app"}, 60, '{"command": "npm run...", "workdir": "/home/me/of/app"}'),
+        ({"from": "SFO", "bags": 3, "flights": [{"id": "HAT110", "date": "2024-05-24"}, {"id": "HAT172", "date": None}], "insured": "no"}, 60, '{"from": "SFO", "flights": [HAT110 2024-05-24, HAT172], ...}'),
+        ({"todos": [{"content": "Fix the parser " * 9, "status": "open"}]}, 50, '{"todos": [{"content": "Fix the parser Fix the...}'),
         ({"text": "word " * 99, "more": "word " * 99, "id": "K1NW8N"}, 60, '{"text": "word...", "more": "word word...", "id": "K1NW8N"}'),
     ],
 )  # fmt: skip
@@ -313,6 +330,14 @@ def test_whatever_the_arguments_they_are_one_bounded_line(arguments, limit):
         ({"command": ["apply_patch", "*** Begin Patch\n*** Update File: crates/ledger/store.rs\n+x"]}, "store.rs"),
         ({"diff": "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@"}, "a.py"),
         ({"path": r"C:\Users\me\a.py"}, "a.py"),
+        ({"user": "mia", "reservation_id": "IFOYYZ"}, "IFOYYZ"),
+        ({"issueKey": "HELP", "paid": "not yet paid"}, "HELP"),
+        ({"paid": "cash", "note": "not yet paid"}, ""),
+        ({"origin": "MCO", "destination": "BOS", "n": 3, "date": "2024-05-21", "cabin": "any"}, "MCO BOS 2024-05-21"),
+        ({"pattern": "*.exs", "path": "lib/of/mine"}, "mine"),
+        ({"pattern": "lib/**/*.exs"}, ""),
+        ({"path": "test/20260211203856_add_annotation_of_the_people_table.exs"}, "20260211203856_add_annotation_of_the_people_table.exs"),
+        ({"path": "a/" + "x" * 90 + ".exs"}, "..." + "x" * 73 + ".exs"),
     ],
 )  # fmt: skip
 def test_the_target_of_a_call_is_what_it_changes(arguments, target):

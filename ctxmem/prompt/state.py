@@ -211,7 +211,7 @@ class State:
         """
         if packed["v"] != VERSION:
             raise FormatMismatch(
-                f"a context's state has version {packed['v']}, this ctxmem reads {VERSION}: use the ctxmem that wrote it, "
+                f"a context's state has version {packed['v']}, this ctxmem reads {VERSION}: use the one that wrote it, "
                 "or go on in a new session; the segments can be read and searched as before"
             )
         made = cls()

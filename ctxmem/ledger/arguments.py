@@ -210,10 +210,15 @@ def target_of(arguments: Mapping[str, Any]) -> str:
                 return _short_name(_last_part(escaped(re.sub('["`]', "", name))))
         if isinstance(value, str):
             word = escaped(value[: 4 * MAX_WORD_CHARS])
-            is_one = word and " " not in word and len(word) <= 2 * MAX_WORD_CHARS and "*" not in word
+            is_one = word and " " not in word and len(word) <= 2 * MAX_WORD_CHARS and not _is_pattern(word)
             if is_one and (_NAMES_ONE.search(str(key)) or is_quotable(word) or "/" in word):
                 return _short_name(_last_part(word))
     return _few_words(arguments)
+
+
+def _is_pattern(word: str) -> bool:
+    """Say whether a word is a glob or a regular expression: its backslashes are no separators of a path."""
+    return "*" in word or ("\\" in word and any(sign in "[](){}|+?^$" for sign in word))
 
 
 def _few_words(arguments: Mapping[str, Any]) -> str:

@@ -330,6 +330,8 @@ def test_whatever_the_arguments_they_are_one_bounded_line(arguments, limit):
         ({"command": ["apply_patch", "*** Begin Patch\n*** Update File: crates/ledger/store.rs\n+x"]}, "store.rs"),
         ({"diff": "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@"}, "a.py"),
         ({"path": r"C:\Users\me\a.py"}, "a.py"),
+        ({"pattern": r"2[0-3]:\d\d-0", "path": "data/march.txt"}, "march.txt"),
+        ({"pattern": r"agent_end\|_pendingBash1"}, r"agent_end\|_pendingBash1"),
         ({"user": "mia", "reservation_id": "IFOYYZ"}, "IFOYYZ"),
         ({"issueKey": "HELP", "paid": "not yet paid"}, "HELP"),
         ({"paid": "cash", "note": "not yet paid"}, ""),

@@ -222,7 +222,7 @@ def test_a_record_and_a_name_stand_on_one_line_only():
     )
     made = abridge([line(2, found, a=1), line(4, found, a=2)], 400, ())
 
-    assert sum("id=AB12" in one.text() for one in made) == 1
+    assert sum("name=one of them" in one.text() for one in made) == 1
 
 
 # -- abridge ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from itertools import chain
 from math import log2
 from typing import Final, TypeAlias
 
+from ctxmem.ledger.gist import is_moment
 from ctxmem.ledger.joining import fewer, fewest, repeated, told_once
 from ctxmem.ledger.least import Told, cost_of, most_telling, offer, spoken, text_cost
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, TYPED, Line, Note
@@ -40,7 +41,7 @@ LEAST_BOUND_TOKENS: Final = 400
 LEAST_BOUND_SHARE: Final = 0.25
 HEADING_TOKENS: Final = 32  # of the ledger's first message, with its framing
 
-_FIELD = re.compile(r" (?=[\w.\-]+[=(])")
+_FIELD = re.compile(r" (?=[\w.\-]+[=(])(?![^()]*\))")  # not those inside brackets
 
 
 def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
@@ -218,7 +219,8 @@ class _Names:
                     uses[word] += note.weight
                     places.setdefault(word, one)
         heads = " ".join(one.head for one in told if not one.line.is_run)
-        costs = {word: cost_of(word) for word, n in uses.items() if n > 0 and word not in seen and word not in heads}
+        worth = [word for word, n in uses.items() if n > 0 and word not in seen and not is_moment(word)]
+        costs = {word: cost_of(word) for word in worth if word not in heads}
         left = NAME_SHARE * room_tokens
         self._chosen: dict[int, set[str]] = {}
         for word in sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word)):
@@ -231,8 +233,9 @@ class _Names:
         if not chosen:
             return {}
         more: Notes = {}
+        shown = " ".join(note.text for note in one.notes.get(RECORD, ()))
         for note in chain(one.told.notes.get(RECORD, ()), one.told.notes.get(NAMES, ())):
-            words = tuple(word for word in note.words if word in chosen)
+            words = tuple(word for word in note.words if word in chosen and word not in shown)
             if words:
                 text = " ".join(words)
                 if note.kind == RECORD:

@@ -203,6 +203,15 @@ def _trimmed(word: str) -> str:
     return word if word[:1] == "." and _LETTER.match(word, 1) else word.lstrip("./@~")
 
 
+def is_moment(word: str) -> bool:
+    """Say whether a name found in a text is a date, a time, a version or a small number.
+
+    >>> list(filter(is_moment, ("2024-05-11T02:58:29", "1956-06-24", "10.2.1", "K1NW8N")))
+    ['2024-05-11T02:58:29', '1956-06-24', '10.2.1']
+    """
+    return _MOMENT.fullmatch(word) is not None
+
+
 def is_quotable(word: str) -> bool:
     """Say whether a name found in a text says something by itself: a path, or an id that is no symbol of code, no time.
 
@@ -211,7 +220,7 @@ def is_quotable(word: str) -> bool:
     >>> list(filter(is_quotable, ("r/g", "and/or", "/NOTE", "~/x/y", "packages/app/src", "@scope/pkg")))
     ['~/x/y', 'packages/app/src', '@scope/pkg']
     """
-    if _MOMENT.fullmatch(word) or _OPAQUE.fullmatch(word):
+    if is_moment(word) or _OPAQUE.fullmatch(word):
         return False
     word = word.replace("\\", "/")
     name = word.rstrip("/").rsplit("/", 1)[-1]

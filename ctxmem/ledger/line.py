@@ -1,5 +1,6 @@
 """One line of the ledger: what was done, what came of it, what was said; and how it reads. Values only."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,6 +15,7 @@ from ctxmem.segment import FORGOTTEN_TEXT
 FAILED, ASKED, SAID, TARGET, OUTCOME, SIZE, RECORD, NAMES, TYPED = range(9)
 OF_SEVERAL: Final = (TARGET, TYPED)
 
+_WORDS: Final = re.compile(r"[^\s=,]*[^\s=,.][^\s=,]*")
 USER: Final = "user said"  # the doing of a user's message
 
 
@@ -141,7 +143,9 @@ class Line:
             parts = [*self._done(head, told.get(TARGET, ())), *failed, *asked, *self._typed(told.get(TYPED, ())), *said]
         else:
             parts = [*failed, *asked, *([head] if head else ()), *said]
-        came = told.get(OUTCOME) or ({} if RECORD in told else told.get(SIZE)) or {}
+        records = " ".join(told.get(RECORD, ()))
+        came = {one: None for one in told.get(OUTCOME, ()) if not _stands_in(one, records)}
+        came = came or ({} if RECORD in told else told.get(SIZE)) or {}
         after = list({**came, **told.get(RECORD, {}), **told.get(NAMES, {})})
         return f"{label} {'; '.join(parts)}".rstrip() + (" -> " + " | ".join(after) if after else "")
 
@@ -159,6 +163,11 @@ class Line:
         for doing in self.doings:
             if doing.name == USER and not self.head:
                 yield f"{doing}: {quoted}" if quoted else str(doing)
+
+
+def _stands_in(outcome: str, records: str) -> bool:
+    """Say whether records hold all that an outcome tells."""
+    return bool(records) and all(word in records for word in _WORDS.findall(outcome))
 
 
 def _place(note: Note) -> tuple[int, int]:

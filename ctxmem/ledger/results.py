@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ctxmem.ledger.arguments import string_values
+from ctxmem.ledger.fields import telling_fields
 from ctxmem.ledger.gist import cut_words, escaped, excerpts, words_of
 from ctxmem.ledger.line import NAMES, OUTCOME, RECORD, SIZE, Note
 from ctxmem.ledger.replies import says_ok
@@ -39,12 +40,17 @@ def notes_of(segment_id: int, text: str, arguments: Mapping[str, Any], *, nature
     said = unwrapped(text)
     if not said:
         return [Note(segment_id, OUTCOME, "(empty)")]
+    value = parsed(said)
+    if isinstance(value, dict) and _fits(said, ROW_BYTES) and len(records := excerpts(said)) == 1:
+        said, value = records[0].text, None
     if _is_short(said):
         whole = escaped(_without_names(said, arguments) if nature == "change" else said)
         return [Note(segment_id, OUTCOME, whole, tuple(words_of(whole)))]
-    value = None if nature == "read" else parsed(said)
     notes = [Note(segment_id, SIZE, _size(said))]
-    if isinstance(value, dict) and says_ok(value):
+    if told := telling_fields(value, arguments, is_change=nature == "change"):
+        notes = notes[: nature != "change"]  # what came of a change is always told
+        notes.append(Note(segment_id, OUTCOME, told))
+    elif isinstance(value, dict) and nature != "read" and says_ok(value):
         notes = [Note(segment_id, SIZE, "ok")]
     elif value is None and nature == "change":
         notes = [Note(segment_id, OUTCOME, _opening(said, arguments))]
@@ -59,8 +65,11 @@ def notes_of(segment_id: int, text: str, arguments: Mapping[str, Any], *, nature
 
 def _is_short(said: str) -> bool:
     is_row = "\n" not in said and said[:1] not in {"{", "["}  # of JSON the records are told
-    most = ROW_BYTES if is_row else SHORT_BYTES
-    return len(said) <= most and len(said.encode("utf-8", "surrogatepass")) <= most
+    return _fits(said, ROW_BYTES if is_row else SHORT_BYTES)
+
+
+def _fits(said: str, most_bytes: int) -> bool:
+    return len(said) <= most_bytes and len(said.encode("utf-8", "surrogatepass")) <= most_bytes
 
 
 def _size(said: str) -> str:

@@ -16,6 +16,7 @@ from ctxmem.collector.working import OPS, WHOLE_FILE, FileUse, Item
 from ctxmem.errors import BadInput
 from ctxmem.ledger.nature import is_program, nature_by_arguments
 from ctxmem.ledger.outcome import failure
+from ctxmem.ledger.sentences import findings
 from ctxmem.prompt import calls
 from ctxmem.providers import Draft, images_of, is_wire_id, said_of
 from ctxmem.segment import NATURES, NOT_SAID, Call, Facets, Facts, Nature, Record
@@ -204,13 +205,16 @@ def _has_failed(record: Record) -> bool:
 
 
 def _text_tokens(record: Record) -> int:
-    """Estimate what an assistant's text takes as a message of its own; 0 where there is none."""
+    """Estimate what an assistant's text takes as a message of its own; 0 where it has none that tells anything.
+
+    What only announces a call goes with it.
+    """
     if record.kind != "assistant" or not record.text.strip():
         return 0
     if not record.calls:
         return record.tokens
     said = said_of(record)
-    return min(record.tokens, MESSAGE_FRAME_TOKENS + len(said) // 3) if said else 0
+    return min(record.tokens, MESSAGE_FRAME_TOKENS + len(said) // 3) if findings(said) else 0
 
 
 def _digest(record: Record) -> int:

@@ -202,6 +202,14 @@ def test_no_record_stands_beside_a_failure_of_another_step():
     assert made.text() == "[#2-#4] read, book (failed); failed: Error: gone"
 
 
+def test_dates_are_no_names_and_a_field_that_is_told_for_a_name_is_whole():
+    filler = {f"key{n}": "word " * 10 for n in range(12)}
+    found = json.dumps({"seats": {"a": "K1NW8N", "b": 8}, "dob": "1956-06-24", **filler})
+    (made,) = abridge([line(2, found)], 60, ())
+
+    assert made.text() == "[#2] read -> seats(a=K1NW8N b=8)"
+
+
 def test_an_outcome_goes_before_names():
     notes = (Note(1, OUTCOME, "2 lines, the last: done"), Note(1, SIZE, "2 lines"), Note(1, NAMED, "src/a.py"))
     assert Line(1, 1, 1, "bash {}", (), notes).text() == "[#1] bash {} -> 2 lines, the last: done | src/a.py"
@@ -222,7 +230,7 @@ def test_a_record_and_a_name_stand_on_one_line_only():
     )
     made = abridge([line(2, found, a=1), line(4, found, a=2)], 400, ())
 
-    assert sum("id=AB12" in one.text() for one in made) == 1
+    assert sum("name=one of them" in one.text() for one in made) == 1
 
 
 # -- abridge ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The line of one step: its calls, its outcome, the sentences and names that are quoted; in any language."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,33 @@ def test_of_a_change_its_own_words_are_told_and_it_is_never_called_well(result, 
 
     assert texts(line, OUTCOME) + texts(line, RECORD)[: not texts(line, OUTCOME)] == [told]
     assert "ok" not in texts(line, SIZE) or "success" in result
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "told"),
+    [
+        ("cancel_it", {"id": "NQ5R", "user": "li_3668", "legs": [{"on": "2024-05-01"}] * 9, "status": "cancelled"}, "status=cancelled"),
+        ("book_it", {"code": "HATHAT", "made": "2024-05-15T15:00:00", "id": "NQ5R", "legs": [{"a": 1}] * 20, "paid": 305}, "code=HATHAT paid=305"),
+        ("pay_it", {"data": {"order_total": 305, "paid_at": "2024-05-15", "user": "li", "kind": "a", "legs": [1] * 60}}, "order_total=305"),
+        ("get_it", {"id": "NQ5R", "born": "1990-04-05", "mail": "a@b.io", "level": "gold", "name": {"a": "x" * 99}}, "mail=a@b.io level=gold"),
+        ("get_it", {"rows": [{"flight": f"HAT{n}", "id": "NQ5R", "more": "x" * 99} for n in (1, 2, 3)]}, "flight=HAT1,HAT2,HAT3"),
+        ("get_it", {"状態": "確認済み", "備考": "返金は三日以内に行われます", "金額": 4200}, "状態=確認済み 備考=返金は三日以内に行われます 金額=4200"),
+        ("cancel_it", {"refund": 12, "ok": True}, "refund=12 ok=true"),
+    ],
+)  # fmt: skip
+def test_of_json_the_fields_are_told_that_the_call_does_not_hold(name, result, told):
+    line = line_of(2, step(2, json.dumps(result, ensure_ascii=False), name=name, id="NQ5R"))
+
+    assert texts(line, OUTCOME) == [told]
+
+
+def test_an_outcome_that_a_record_holds_is_told_once():
+    found = json.dumps([{"flight": "HAT110", "seats": 3}, {"flight": "HAT132", "seats": 4}] * 2)
+    line = line_of(2, step(2, found, name="search"))
+
+    assert line.text().endswith("-> flight=HAT110 seats=3 | flight=HAT132 seats=4")
+    bare = line.with_notes(line.told(OUTCOME, SIZE))
+    assert bare.text().endswith("-> flight=HAT110,HAT132")
 
 
 def test_programs_say_last_what_came_of_it():

@@ -60,6 +60,21 @@ def test_words_stay_where_calls_went(memory, tmp_path, provider):
         assert {turn: seen(context.replay(turn)) for turn in sent} == sent
 
 
+def test_an_announcement_goes_with_its_call(memory):
+    context = memory.context("a", model=MODELS["openai"], provider="openai", window=3_000, reserve=0)
+    context.append(user("Please find out why the parser loses lines, part by part, and mend it."))
+    announced = set()
+    for n in range(14):
+        call = (f"call_{n}", "run_query", {"text": f"select {n} " * 30})
+        said = assistant("Now let me run the next one of the queries:", call) if n % 2 else None
+        made = step(context, n, said)
+        announced |= {made} if said else set()
+        context.assemble()
+
+    assert worded(context)
+    assert not announced & set(worded(context))
+
+
 def test_between_two_collections_every_prompt_begins_with_the_one_before(memory):
     context = memory.context("a", model="gpt-4.1", window=3_000, reserve=0)
     context.append(user("Please find out why the parser loses lines, part by part, and mend it."))

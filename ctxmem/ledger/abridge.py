@@ -21,7 +21,7 @@ from math import log2
 from typing import Final, TypeAlias
 
 from ctxmem.ledger.gist import is_moment
-from ctxmem.ledger.joining import fewer, fewest, repeated, told_once
+from ctxmem.ledger.joining import fewer, fewest, is_user, repeated, told_once
 from ctxmem.ledger.least import Told, cost_of, most_telling, offer, spoken, text_cost
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, TYPED, Line, Note
 
@@ -81,7 +81,12 @@ class Choice:
         made = _started(self._told, room_tokens)
         left = room_tokens - sum(one.tokens for one in made)
         names = _Names([one.told for one in made], room_tokens, self._seen)
-        for better in (_reason, _offer, _asked, _outcome, _typed, _said, names):
+        for better in (_reason, _offer, _asked, _outcome, _typed):
+            for one in reversed(made):
+                left -= one.give(better(one), left)
+        for one in reversed(made):
+            left -= one.give_head(left) if is_user(one.told.line) else 0.0
+        for better in (_said, names):
             for one in reversed(made):
                 left -= one.give(better(one), left)
         for one in reversed(made):

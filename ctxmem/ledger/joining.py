@@ -81,7 +81,7 @@ def repeated(lines: Sequence[Line]) -> list[Line]:
 
 
 def _is_again(one: Line, other: Line) -> bool:
-    if not one.head or one.head != other.head or other.is_run or _is_user(one):
+    if not one.head or one.head != other.head or other.is_run or is_user(one):
         return False
     came = ({note.text for note in line.told(FAILED, OUTCOME, SIZE)} for line in (one, other))
     return next(came) == next(came)
@@ -127,12 +127,13 @@ def fewest(told: Sequence[Told], room_tokens: float) -> list[Told]:
     return [Told(made), *told[n:]]
 
 
-def _is_user(line: Line) -> bool:
+def is_user(line: Line) -> bool:
+    """Say whether a line tells of a user's message."""
     return any(doing.name == USER for doing in line.doings)
 
 
 def _are_reads(one: Line, other: Line) -> bool:
-    return not any(line.changes or line.has_failed or _is_user(line) for line in (one, other))
+    return not any(line.changes or line.has_failed or is_user(line) for line in (one, other))
 
 
 def _are_same_reads(one: Line, other: Line) -> bool:

@@ -210,6 +210,14 @@ def test_dates_are_no_names_and_a_field_that_is_told_for_a_name_is_whole():
     assert made.text() == "[#2] read -> seats(a=K1NW8N b=8)"
 
 
+def test_a_users_message_is_quoted_whole_before_names():
+    asked = "Thank you for all of that! I'd also like to cancel another reservation with the number NQNU5R please."
+    found = "\n".join(f"words of prose and no more, name_{n}" for n in range(20))
+    (said, _) = abridge([line_of(2, message(2, asked)), line(4, found)], 62, ())
+
+    assert said.text() == f"[#2] user said: {asked}"
+
+
 def test_an_outcome_goes_before_names():
     notes = (Note(1, OUTCOME, "2 lines, the last: done"), Note(1, SIZE, "2 lines"), Note(1, NAMED, "src/a.py"))
     assert Line(1, 1, 1, "bash {}", (), notes).text() == "[#1] bash {} -> 2 lines, the last: done | src/a.py"

@@ -6,7 +6,7 @@ import pytest
 
 import ctxmem
 from ctxmem.cli.meter import Meter
-from ctxmem.cli.tables import chosen
+from ctxmem.cli.turntable import chosen
 
 
 @pytest.fixture

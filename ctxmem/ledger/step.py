@@ -8,7 +8,7 @@ from typing import Final
 from ctxmem.ledger.arguments import arguments_text, string_values, target_of
 from ctxmem.ledger.gist import cut_words, escaped, is_quotable, width, words_of
 from ctxmem.ledger.line import ASKED, FAILED, NAMES, RECORD, SAID, TARGET, TYPED, USER, Doing, Line, Note
-from ctxmem.ledger.nature import nature_of
+from ctxmem.ledger.nature import is_program, nature_of
 from ctxmem.ledger.outcome import failure, failure_of
 from ctxmem.ledger.results import notes_of
 from ctxmem.ledger.sentences import SENTENCE_CHARS, SENTENCES, asks, findings, worth
@@ -129,6 +129,8 @@ class _Step:
             self.done[name] = max(self.done[name], 1)
             self.failed[name] += 1
         else:
+            if nature == "change" and is_program(call.name, call.arguments):
+                nature = "run"  # what a program printed tells last what came of it, also where it changed something
             self.notes += notes_of(segment_id, record.text, call.arguments, nature=nature, in_full=self.in_full)
 
     def add_text(self, segment_id: int, record: Record) -> None:

@@ -70,6 +70,8 @@ class Memory:
     ) -> Context:
         """Return the session's context bound to one model, resumed where the session exists.
 
+        `tools` are schemas in the provider's shape; their `annotations` (`readOnlyHint`, `destructiveHint`) say what
+        calls do, and are left out of what is sent.
         Cost: O(segments since the last collection). Nothing is on disk before the first barrier.
 
         Raises:

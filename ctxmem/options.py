@@ -11,8 +11,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ctxmem import inputs, models
 from ctxmem.errors import BadInput
+from ctxmem.segment import Nature
 
 Durability: TypeAlias = Literal["full", "last-commit-may-go", "unsafe"]
+
+Oversized: TypeAlias = Literal["shorten", "raise"]
 
 _LARGEST_BYTES = 1 << 47  # the address space of a process
 _LARGEST_BLOCK = 65_536  # ids; fixed by the format
@@ -38,6 +41,10 @@ class Options:
             after power loss (a killed process loses nothing more than with "full").
         facets_of_call: `(name, arguments) -> facets` for a tool result, e.g. `{"file": path, "lines": [1, 200]}`;
             None: the built-in reading of common argument names. Facets given by the caller win.
+        nature_of_call: `(name, arguments) -> "read" | "change" | "run"` for a tool call: whether it only reads, changes
+            something in the world (then it keeps its line in the ledger, and is never told to be run again), or runs a
+            program; None from it: the hints of the tool's schema (`readOnlyHint`), else its name and arguments, say.
+            Asked once, when the call is appended.
         models: overrides and additions to the model table, by model name.
         clock: seconds since the epoch; passed in by tests. A context calls both functions without a lock: they may
             use it, and may be called from several threads at once.
@@ -57,6 +64,7 @@ class Options:
 
     durability: Durability = "full"
     facets_of_call: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    nature_of_call: Callable[[str, Mapping[str, Any]], Nature | None] | None = None
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     hot_bytes: int = 64 << 20
@@ -73,6 +81,8 @@ class Options:
             raise BadInput(f"Options.durability={inputs.shown(self.durability)} must be one of {names}")
         if self.facets_of_call is not None:
             _function(self, "facets_of_call", "a function of (name, arguments), or None")
+        if self.nature_of_call is not None:
+            _function(self, "nature_of_call", "a function of (name, arguments), or None")
         _function(self, "clock", "a function that returns seconds since the epoch")
         models.check_overrides(self.models, "Options.models")
         for name, (low, high) in _OPTION_RANGES.items():
@@ -107,6 +117,8 @@ class Policy:
         restore_turns: turns for which a restored group is a root.
         ledger_share, ledger_tokens: bound of the ledger, whichever is smaller.
         recall_tokens: bound of what one recall adds; None: min(0.05 of budget, 2,000).
+        oversized: what becomes of a user message that does not fit the budget: "shorten" keeps its head and its tail
+            (`Prompt.stubs` names it), "raise" is a `WindowOverflow`. What is pinned is never shortened so.
         cache_ttl_s: seconds after which the provider's cache is surely cold; None: by provider.
 
     Raises:
@@ -119,10 +131,11 @@ class Policy:
     ceiling: int = 200_000
     keep_recent: int = 8
     restore_turns: int = 8
-    ledger_share: float = 0.30
+    ledger_share: float = 0.15
     ledger_tokens: int = 6_000
     recall_tokens: int | None = None
     cache_ttl_s: float | None = None
+    oversized: Oversized = "shorten"
 
     def __post_init__(self) -> None:
         """Check every field (I1); what counts as an int becomes one."""
@@ -131,6 +144,9 @@ class Policy:
         _number(self, "cache_ttl_s", float("inf"), may_be_none=True)
         for name in _POLICY_COUNTS:
             _count(self, name, 0, inputs.MAX_COUNT, may_be_none=name == "recall_tokens")
+        if self.oversized not in get_args(Oversized):
+            names = ", ".join(map(repr, get_args(Oversized)))
+            raise BadInput(f"Policy.oversized={inputs.shown(self.oversized)} must be one of {names}")
         if self.high is not None and self.low is not None and self.low > self.high:
             raise BadInput(f"Policy.low={self.low} lies above Policy.high={self.high}; swap them")
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 Facet: TypeAlias = str | int
 Facets: TypeAlias = dict[str, Facet | list[Facet]]
+Nature: TypeAlias = Literal["read", "change", "run"]  # what a call does to the world; "run": it runs a program
+
+NATURES: Final[tuple[Nature, ...]] = get_args(Nature)  # on disk by place: never reorder, add at the end
+NOT_SAID: Final = -1  # in place of such a place
 
 MAX_ID = 2**48 - 1  # of a segment: a block of 32 bits and an offset of 16, and exact in JSON, whose numbers are doubles
 FORGOTTEN_TEXT = "[forgotten]"  # in place of a text that was forgotten; `Facts.is_forgotten` is then set
@@ -79,7 +83,8 @@ class Facts(NamedTuple):
     prompt. `is_inexact`: the count of tokens is an estimate. `is_unsearched`: never a hit. `restored_until`: the turn
     until which a restored recall is a root. `renamed_calls`: indexes of calls whose own id is repeated or refused, and
     which are rendered under another. `quotes`: what a recall shows. `sources`: segments whose text this one repeats.
-    `image_tokens`: how many of its tokens go where a label stands in the place of each image.
+    `image_tokens`: how many of its tokens go where a label stands in the place of each image. `natures`: what was said
+    of each of its calls, as a place in `NATURES` or NOT_SAID; empty where nothing was said of any.
 
     On disk by place: never reorder, add at the end.
     """
@@ -96,6 +101,7 @@ class Facts(NamedTuple):
     quotes: tuple[Quote, ...] = ()
     sources: tuple[int, ...] = ()
     image_tokens: int = 0
+    natures: tuple[int, ...] = ()
 
 
 NO_FACTS = Facts()

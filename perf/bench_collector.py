@@ -9,10 +9,12 @@ once), "all read" (as half, and every group's file is read again).
 """
 
 import argparse
+import heapq
 import json
 import random
 import sys
 import time
+from math import log2
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ctxmem import collector, tokens
-from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, keep_values
-from ctxmem.collector.sweep import sweep
+from ctxmem.collector.keepvalue import HALF_LIFE_TURNS, SIZE_EXPONENT, UNIT, keep_values
+from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, sweep
 from ctxmem.collector.working import FileUse, Item, WorkingSet
 from ctxmem.ledger import ledger, stubs
 from ctxmem.options import Policy
@@ -70,9 +72,10 @@ def collect(working: WorkingSet, records: dict[int, Record], share: float) -> tu
     lines = ledger.lines_of(made, lambda group: [(i, records[i]) for i in twin.segments_of(group)])
     ledger.Ledger().extended(lines, 6_000, tokens.count)
     forms = {
-        i: form._replace(tokens=tokens.count(stubs.stub(i, 99, has_memory_read=True))) for i, form in made.forms.items()
+        i: form._replace(tokens=tokens.count(stubs.stub(stubs.Cut(i, has_memory_read=True), records[i].text, 99)))
+        for i, form in made.forms.items()
     }
-    twin.apply(made.dropped, forms)
+    twin.apply(made.dropped, forms, {})
     made.pack()
     return planned - start, time.perf_counter() - start, len(made.dropped)
 
@@ -88,8 +91,61 @@ def arithmetic(n: int) -> float:
     chosen = {"half_life_turns": HALF_LIFE_TURNS, "size_exponent": SIZE_EXPONENT}
     drop = keep_values(one, one, hits, turn, sizes, **chosen)
     cut = keep_values(weight, one, hits, turn, sizes, **chosen)
-    sweep(cut, sizes // 2, drop, sizes, roots, int(sizes.sum()) // 2)
+    sweep((Step(cut, sizes // 2), Step(drop, sizes)), roots, int(sizes.sum()) // 2)
     return time.perf_counter() - start
+
+
+def selections(n: int, share: float, rounds: int) -> dict[str, float]:
+    """Time three ways to take the cheapest of n candidates until `share` of their tokens is free: best, in seconds.
+
+    "standing heap" pops from one that stood there already and weighs again what comes up; what it costs to keep one
+    between collections is left out.
+    """
+    rng = np.random.default_rng(7)
+    weight, one = rng.choice([0.25, 1.0, 4.0], n), np.ones(n)
+    hits, turn, sizes = rng.integers(0, 3, n), np.arange(n), rng.integers(20, 2_000, n)
+    need, gains, found = int(share * sizes.sum()), sizes.tolist(), {}
+    chosen = {"half_life_turns": HALF_LIFE_TURNS, "size_exponent": SIZE_EXPONENT}
+    for _ in range(rounds):
+        times = [time.perf_counter()]
+        values = keep_values(weight, one, hits, turn, sizes, **chosen)
+        times.append(time.perf_counter())
+        cheapest(np.append(values, [NEVER] * (FEW + 1)), np.append(sizes, [0] * (FEW + 1)), need)
+        times.append(time.perf_counter())
+        heap = list(zip(values.tolist(), range(n), strict=True))
+        heapq.heapify(heap)
+        times.append(time.perf_counter())
+        popped(heap, need, gains, None)
+        times.append(time.perf_counter())
+        heap = sorted(zip(values.tolist(), range(n), strict=True))
+        columns = [column.tolist() for column in (weight, hits, turn)]
+        before = time.perf_counter()
+        popped(heap, need, gains, columns)
+        standing = time.perf_counter() - before
+        row = np.diff(times)
+        each = {
+            "weigh": row[0],
+            "select": row[1],
+            "heap made": row[2],
+            "heap popped": row[3],
+            "standing heap": standing,
+        }
+        found = {name: min(found.get(name, 1e9), float(seconds)) for name, seconds in each.items()}
+    return found
+
+
+def popped(heap: list, need: int, gains: list, columns: list | None) -> None:
+    """Pop until enough is free; with columns, weigh each entry again and put it back where its value rose."""
+    while need > 0 and heap:
+        value, row = heapq.heappop(heap)
+        if columns is not None:
+            weight, hits, turn = (column[row] for column in columns)
+            worth = log2(weight * (1 + hits)) - SIZE_EXPONENT * log2(gains[row])
+            again = round(worth * UNIT) + round(turn * UNIT / HALF_LIFE_TURNS)
+            if again > value + 2:
+                heapq.heappush(heap, (again, row))
+                continue
+        need -= gains[row]
 
 
 def spread(seconds: list[float]) -> dict[str, float]:
@@ -114,6 +170,10 @@ def main() -> None:
         out[f"{name}: plan"] = spread([plan for plan, _, _ in found])
         out[f"{name}: collection, {found[0][2]:,} groups go"] = spread([whole for _, whole, _ in found])
     out[f"arithmetic over {given.candidates:,}"] = spread([arithmetic(given.candidates) for _ in range(5)])
+    for n, rounds in ((50, 500), (1_000, 200), (20_000, 20), (given.candidates, 3)):
+        for share in (0.05, 0.4):
+            ways = selections(n, share, rounds)
+            out[f"{n:,} candidates, {share:.0%} goes"] = {name: round(1e3 * best, 3) for name, best in ways.items()}
     if given.json:
         print(json.dumps(out))
         return

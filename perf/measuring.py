@@ -100,8 +100,8 @@ def show(figures: Sequence[Figure], about: dict[str, Any]) -> None:
         print(f"{each.name:{width}}  {each.n:>6} {values} {each.unit:<3} {bound}  {each.note}".rstrip())
 
 
-def keep(workload: str, figures: Sequence[Figure], about: dict[str, Any], path: str) -> None:
-    """Write the figures as JSON: to a file of their own, or into the day's for `path` "results"."""
+def keep(workload: str, figures: Sequence[Any], about: dict[str, Any], path: str) -> None:
+    """Write the figures, values of a dataclass, as JSON: to a file of their own, or into the day's for `path` "results"."""
     row = {"machine": about, "figures": [asdict(each) for each in figures]}
     if path != "results":
         Path(path).write_text(json.dumps({workload: row}, indent=1) + "\n")

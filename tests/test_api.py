@@ -37,7 +37,7 @@ SIGNATURES = {
     "Memory.backup": "(self, path)",
     "Memory.compact": "(self)",
     "Context.system": "(self, content)",
-    "Context.append": "(self, /, message, *, key=None, refs=(), pinned=False, at=None, **facets)",
+    "Context.append": "(self, /, message, *, key=None, refs=(), pinned=False, at=None, kind=None, **facets)",
     "Context.result": "(self, /, call_id, content, *, error=False, key=None, at=None, **facets)",
     "Context.assemble": "(self, *, recall=None, recall_tokens=None, extra=())",
     "Context.aassemble": "(self, *, recall=None, recall_tokens=None, extra=())",

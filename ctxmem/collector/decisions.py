@@ -8,12 +8,13 @@ import numpy as np
 
 from ctxmem.collector.growable import Array
 from ctxmem.collector.item import Form
-from ctxmem.collector.roots import RULES
+from ctxmem.collector.roots import RECENT, RULES
 
 # What happens to a group. On disk: never renumber.
 # CUT: some of its results are stubbed or shortened; LABEL: only the images of some are. `Plan.forms` says which.
-KEEP, CUT, DROP, LABEL = 0, 1, 2, 3
-ACTIONS: Final = ("keep", "stub", "line", "images")
+# WORDS: its calls and results become a line, its text stays.
+KEEP, CUT, DROP, LABEL, WORDS = 0, 1, 2, 3, 4
+ACTIONS: Final = ("keep", "stub", "line", "images", "words")
 
 Forms: TypeAlias = dict[int, Form]  # by segment
 
@@ -87,9 +88,19 @@ class Plan:
         return self._ids(LABEL)
 
     @property
+    def worded(self) -> list[int]:
+        """Ids of the groups whose calls and results go, and whose words stay."""
+        return self._ids(WORDS)
+
+    @property
     def kept(self) -> list[int]:
         """Ids of the groups that stay as they are."""
         return self._ids(KEEP)
+
+    def roots(self) -> list[tuple[int, int, str]]:
+        """Return the groups that stay whatever they cost as (id, tokens after, rule)."""
+        rows = np.flatnonzero((self.rules <= RECENT) & (self.tokens_after > 0)).tolist()
+        return [(int(self.groups[row]), int(self.tokens_after[row]), RULES[self.rules[row]]) for row in rows]
 
     def decision(self, group: int) -> Decision:
         """Return the row of one group; `KeyError` where it was not shown."""

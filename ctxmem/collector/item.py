@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 # How one segment is shown. On disk: never renumber.
-FULL, STUB, SHORT, GONE, LABELLED = 0, 1, 2, 3, 4  # LABELLED: its text in full, a label in the place of each image
+# LABELLED: its text in full, a label in the place of each image. TEXT: an assistant's text, without its calls.
+FULL, STUB, SHORT, GONE, LABELLED, TEXT = 0, 1, 2, 3, 4, 5
 
 # What a group is, by its first segment. On disk: never renumber.
 KINDS: Final = ("assistant", "user", "system", "note", "recall", "result")
@@ -29,6 +30,11 @@ GROUP_COLUMNS: Final = {
     "hits": "<i2",
     "restored_until": "<i4",  # turn; 0: not restored
     "task": "<i2",
+    "text_tokens": "<i4",  # of the assistant's own text, as a message of its own
+    "tool": "<u4",  # crc32 of the name of its first call, or of how an instruction or a user message begins; 0: none
+    "has_list": "u1",  # that text is a plan, a to-do list or a summary
+    "is_request": "u1",  # a user message that says enough to work by
+    "form": "<u4",  # an assistant's text ends as a call does, in this form; of an output: what it answers ends so
 }
 SEGMENT_COLUMNS: Final = {
     "id": "<i8",
@@ -67,7 +73,8 @@ class Item:
     `group` is the id of the first segment of its group (its own id where it opens one). `tokens` is its o200k count
     with framing. `calls` counts the tool calls it makes, `is_result` says that it answers one. `digest` is 64 bits of
     a hash of a result's content, None where it has under 64 tokens. `image_tokens` are those of `tokens` that go where
-    a label stands in the place of each image.
+    a label stands in the place of each image. `text_tokens`, `tool`, `has_list`, `is_request`: as the columns say.
+    `form` is the form in which an assistant's text ends as a call does; 1: a user message that looks like an output.
     """
 
     segment_id: int
@@ -84,10 +91,15 @@ class Item:
     refs: tuple[int, ...] = ()
     calls: int = 0
     image_tokens: int = 0
+    text_tokens: int = 0
+    tool: int = 0
+    has_list: bool = False
+    is_request: bool = False
+    form: int = 0
 
 
 class Form(NamedTuple):
-    """How a plan shows one segment from now on: `code` is STUB, SHORT (cut to `limit_tokens`) or LABELLED."""
+    """How a plan shows one segment from now on: `code` is STUB, SHORT (cut to `limit_tokens`), LABELLED or FULL."""
 
     code: int
     limit_tokens: int
@@ -95,7 +107,7 @@ class Form(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """One segment as it is shown: `form` is FULL, STUB, SHORT (cut to `limit_tokens`) or LABELLED."""
+    """One segment as it is shown: `form` is FULL, STUB, SHORT (cut to `limit_tokens`), LABELLED or TEXT."""
 
     segment_id: int
     group: int

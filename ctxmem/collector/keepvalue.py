@@ -16,7 +16,7 @@ from ctxmem.collector.growable import Array
 UNIT: Final = 4096  # steps of one bit of value: scores are integers, so nothing drifts
 
 # Chosen on the curve of docs/collector.md (five sources of transcripts, 2026-11); flat within a factor of 2 around.
-HALF_LIFE_TURNS: Final = 30.0
+HALF_LIFE_TURNS: Final = 18.0
 SIZE_EXPONENT: Final = 0.5
 
 # Weights by what a group is. A call is worth four times its result, token by token: the next call repeats its shape.

@@ -9,21 +9,27 @@ import numpy as np
 
 from ctxmem.collector.decisions import Forms
 from ctxmem.collector.growable import Array
+from ctxmem.collector.item import USER
 from ctxmem.collector.working import FULL, LABELLED, SHORT, Form, WorkingSet
 
 LEAST_LIMIT_TOKENS: Final = 12  # what the notice of the cut takes
 FRAME_TOKENS: Final = 20  # of a result's message, at most
 
 
-def shorten(working: WorkingSet, kept: Array, goal_tokens: int, floor_tokens: int) -> tuple[Forms, Array]:
+def shorten(
+    working: WorkingSet, kept: Array, goal_tokens: int, floor_tokens: int, is_cut: Array
+) -> tuple[Forms, Array]:
     """Cut results of the kept groups to the largest common limit that brings them down to the goal.
 
-    The limit is at least `floor_tokens`, so the goal may be missed. Returns the forms, and the groups' tokens after.
+    `is_cut`: the groups of which what users said is cut as well, but for what is pinned. The limit is at least
+    `floor_tokens`, so the goal may be missed. Returns the forms, and the groups' tokens after.
     """
     segments, groups = working.segments, working.groups
     tokens = groups["tokens"].astype(np.int64)
     owner = segments["group"]
-    is_open = kept[owner] & (segments["is_result"] > 0) & (working.shows_text() | (segments["form"] == SHORT))
+    is_said = (groups["kind"][owner] == USER) & (segments["pinned"] == 0)
+    may_cut = (segments["is_result"] > 0) | (is_said & is_cut[owner])
+    is_open = kept[owner] & may_cut & (working.shows_text() | (segments["form"] == SHORT))
     rows = np.flatnonzero(is_open)
     sizes = segments["shown_tokens"][rows].astype(np.int64)
     over = int(tokens[kept].sum()) - goal_tokens

@@ -17,7 +17,6 @@ import numpy as np
 
 from ctxmem.collector.growable import Array, Growable
 from ctxmem.collector.item import (
-    ASSISTANT,
     EDIT,
     FULL,
     GONE,
@@ -27,20 +26,21 @@ from ctxmem.collector.item import (
     NOTE,
     OPS,
     REF_COLUMNS,
+    RESULT,
     SEGMENT_COLUMNS,
     SHORT,
     STUB,
-    SYSTEM,
+    TEXT,
     USE_COLUMNS,
-    USER,
     WHOLE_FILE,
     FileUse,
     Form,
     Item,
     Shown,
 )
+from ctxmem.collector.protocol import Protocol, turn_into_results
 
-__all__ = ["ASSISTANT", "EDIT", "FULL", "GONE", "LABELLED", "OPS", "SHORT", "STUB", "SYSTEM", "USER", "WHOLE_FILE"]
+__all__ = ["EDIT", "FULL", "GONE", "LABELLED", "OPS", "SHORT", "STUB", "TEXT", "WHOLE_FILE"]
 __all__ += ["FileUse", "Form", "Item", "Shown", "WorkingSet"]
 
 VERSION: Final = 1
@@ -50,23 +50,14 @@ Range: TypeAlias = "tuple[int, int, int]"  # segment id, low, high
 
 
 class WorkingSet:
-    """The groups of one context and how each is shown. Not safe from several threads: the context holds its lock."""
+    """The groups of one context and how each is shown.
+
+    Not safe from several threads: the session calls it inside `Session.locked`.
+    """
 
     __slots__ = (
-        "_by_path",
-        "_digests",
-        "_group_rows",
-        "_segment_rows",
-        "_showing",
-        "_sorted",
-        "groups",
-        "paths",
-        "refs",
-        "segments",
-        "task",
-        "tasks",
-        "tokens",
-        "uses",
+        *("_by_path", "_digests", "_group_rows", "_segment_rows", "_showing", "_sorted"),
+        *("groups", "paths", "protocol", "refs", "segments", "task", "tasks", "tokens", "uses"),
     )
 
     def __init__(self) -> None:
@@ -74,6 +65,7 @@ class WorkingSet:
         self.segments = Growable(SEGMENT_COLUMNS)
         self.uses = Growable(USE_COLUMNS)
         self.refs = Growable(REF_COLUMNS)
+        self.protocol = Protocol()
         self.paths: list[str] = []
         self.tasks: list[str] = [""]
         self.task = 0
@@ -86,27 +78,21 @@ class WorkingSet:
         self._sorted: tuple[Array, Array] | None = None  # segments by group, and their groups; None: stale
 
     def append(self, item: Item) -> None:
-        """Add one segment at the end, or at the end of its group where that is shown; O(1) amortised."""
+        """Add one segment at the end, or at the end of its group where that is shown.
+
+        O(1) amortised, O(groups) in numpy where it is a result that came as a user message.
+        """
         row = self._group_rows.get(item.group)
         if row is None:
             row = self._open_group(item)
+        size, told = item.tokens, (item.is_result, item.is_error, item.calls, item.pinned)
         segment = self.segments.append(
-            item.segment_id,
-            row,
-            item.tokens,
-            item.tokens,
-            item.image_tokens,
-            FULL,
-            item.is_result,
-            item.is_error,
-            item.calls,
-            item.pinned,
-            0,
-            -1,
-            item.digest or 0,
+            item.segment_id, row, size, size, item.image_tokens, FULL, *told, 0, -1, item.digest or 0
         )
         self._segment_rows[item.segment_id] = segment
         self._count(row, item)
+        if item.group == item.segment_id:
+            turn_into_results(self.groups, self.segments, self.protocol.note(item, self.groups))
         for use in item.files:
             path = self._path(use.path)
             self.uses.append(segment, path, use.low, use.high, OPS.index(use.op))
@@ -147,7 +133,8 @@ class WorkingSet:
     def _open_group(self, item: Item) -> int:
         task = self._task(item.task) if item.task is not None else self.task
         kind = KINDS.index(item.kind) if item.kind in KINDS else NOTE
-        row = self.groups.append(item.group, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task)
+        told = (0, item.tool, False, item.is_request, item.form)
+        row = self.groups.append(item.group, 0, 0, 0, item.turn, kind, 0, 0, 0, 0, task, *told)
         self._group_rows[item.group] = row
         return row
 
@@ -156,9 +143,11 @@ class WorkingSet:
         groups["tokens"][row] += item.tokens
         groups["full_tokens"][row] += item.tokens
         groups["turn"][row] = item.turn
+        groups["text_tokens"][row] += item.text_tokens
+        groups["has_list"][row] |= item.has_list
         if item.is_result:
             groups["result_tokens"][row] += item.tokens
-            groups["open_calls"][row] -= 1
+            groups["open_calls"][row] -= item.group != item.segment_id  # in a text protocol a result answers no call
         groups["open_calls"][row] += item.calls
         groups["pins"][row] += item.pinned
 
@@ -205,6 +194,20 @@ class WorkingSet:
     def row_of(self, segment_id: int) -> int:
         """Return the row of the group that holds a shown segment; `KeyError` where it is not shown."""
         return int(self.segments["group"][self._segment_rows[segment_id]])
+
+    def tokens_of(self, segment_id: int) -> int:
+        """Return what a segment takes in full; `KeyError` where it is not shown."""
+        return int(self.segments["tokens"][self._segment_rows[segment_id]])
+
+    def is_worded(self, group: int) -> bool:
+        """Say whether only the words of a group are shown: it takes no results any more."""
+        row = self._segment_rows.get(group)
+        return row is not None and int(self.segments["form"][row]) == TEXT
+
+    def is_result(self, group: int) -> bool:
+        """Say whether a shown group is a result that came as a message of its own."""
+        row = self._group_rows.get(group)
+        return row is not None and int(self.groups["kind"][row]) == RESULT
 
     def segments_of(self, group: int) -> list[int]:
         """Return the ids of a group's segments, in order."""
@@ -333,8 +336,11 @@ class WorkingSet:
         shown: Array = (form == FULL) | (form == LABELLED)
         return shown
 
-    def apply(self, dropped: Iterable[int], forms: Mapping[int, Form]) -> None:
-        """Carry out a plan: the groups that go, and by segment how it is shown now."""
+    def apply(self, dropped: Iterable[int], forms: Mapping[int, Form], worded: Mapping[int, int]) -> None:
+        """Carry out a plan: the groups that go, how segments are shown now, and whose words alone stay.
+
+        `worded` gives the tokens of these words by group.
+        """
         segments, groups = self.segments, self.groups
         for segment_id, form in forms.items():
             row = self._segment_rows[segment_id]
@@ -343,10 +349,22 @@ class WorkingSet:
             segments["shown_tokens"][row] = form.tokens
             groups["tokens"][segments["group"][row]] += change
             self.tokens += change
+        for group, tokens in worded.items():
+            self._leave_words(group, tokens)
         gone = np.zeros(len(groups), bool)
         gone[[self._group_rows[group] for group in dropped]] = True
-        if gone.any():
+        if gone.any() or worded:
             self._remove(gone)
+
+    def _leave_words(self, group: int, tokens: int) -> None:
+        """Take the calls and results of a group out; its assistant's text stays, as a message of its own."""
+        row, first = self._group_rows[group], self._segment_rows[group]
+        segments, groups = self.segments, self.groups
+        segments["form"][segments["group"] == row] = GONE
+        segments["form"][first], segments["shown_tokens"][first], segments["calls"][first] = TEXT, tokens, 0
+        self.tokens += tokens - int(groups["tokens"][row])
+        groups["tokens"][row] = groups["full_tokens"][row] = groups["text_tokens"][row] = tokens
+        groups["result_tokens"][row] = groups["open_calls"][row] = 0
 
     def pack(self) -> dict[str, Any]:
         """Give the whole state as plain values and bytes, for one record of the store."""
@@ -359,6 +377,7 @@ class WorkingSet:
             "paths": self.paths,
             "tasks": self.tasks,
             "task": self.task,
+            "protocol": self.protocol.pack(),
         }
 
     @classmethod
@@ -372,6 +391,7 @@ class WorkingSet:
         made.uses = Growable.unpack(USE_COLUMNS, packed["uses"])
         made.refs = Growable.unpack(REF_COLUMNS, packed["refs"])
         made.paths, made.tasks, made.task = list(packed["paths"]), list(packed["tasks"]), packed["task"]
+        made.protocol = Protocol.unpack(packed.get("protocol", {}))  # absent in stores made before it
         made.tokens = int(made.groups["tokens"].sum())
         made._reindex()
         made._restore_lookups()

@@ -1,8 +1,8 @@
 """Append to a session: bind a result to its call, name call ids that need another name, set the system prompt.
 
 I1. Everything that can be refused is refused before the log is touched: a message is appended whole, or not at all.
-I2. The caller's clock and `facets_of_call` are called without a lock, once for each message and each result: they may
-    use the context, or wait for a thread that does.
+I2. The caller's clock, `facets_of_call` and `nature_of_call` are called without a lock, once for each message, each
+    result and each call: they may use the context, or wait for a thread that does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +37,7 @@ class Given:
     facets: Facets | None = None
     error: bool = False
     is_system: bool = False  # it takes the place of the system prompt
+    is_tool: bool = False  # a user message that is a tool's result, of an agent whose protocol is text
 
 
 class Appended(NamedTuple):
@@ -56,6 +57,7 @@ def append(session: Session, drafts: list[Draft], given: Given, then: Then[_T]) 
         KeyConflict: the key, or the call, has other content. BadInput: what a function of the caller's returned.
     """
     now = session.options.now() if given.at is None else given.at
+    drafts = intake.with_natures(drafts, session.now.target.natures, session.options.nature_of_call)
     read, done = dict[_Place, Facets](), list[_T]()
 
     def act(s: Session) -> list[_Unread]:
@@ -122,7 +124,10 @@ def _append(s: Session, bound: list[_Bound]) -> Appended:
 def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
     made = draft._replace(is_error=True) if given.error else draft
     turn, refs, pinned, facets = s.now.row.turn, given.refs, given.pinned, dict(given.facets or {})
-    return intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
+    record = intake.record_of(made, session=s.number, at=at, turn=turn, refs=refs, pinned=pinned, facets=facets)
+    if given.is_tool and draft.kind == "user":
+        record.kind = "tool"
+    return record
 
 
 def _answer(s: Session, record: Record, place: _Place, read: _Read) -> list[_Unread]:

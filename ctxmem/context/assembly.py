@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 
 from ctxmem import collector
 from ctxmem.codec import pack
+from ctxmem.collector.working import FULL
 from ctxmem.context import appending
 from ctxmem.context.collecting import Collected, collect, summary, write_plan
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Sent, Standing
 from ctxmem.errors import BadInput
+from ctxmem.ledger.gist import words_of
+from ctxmem.ledger.line import RECORD, SAID
 from ctxmem.log.writer import Write
 from ctxmem.prompt import intake
 from ctxmem.prompt.prompt import Collection, Prompt
@@ -32,6 +35,9 @@ from ctxmem.tables.turns import ContextRow, TurnRow
 
 _POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
 _CANDIDATES = 24  # hits that recall looks at
+_MOST_QUOTES = 2  # of one recall: each is paid for in every prompt until the next collection
+_ASKED_CHARS = 4_000  # of what is asked, for the names in it
+_MOST_NAMES = 64
 _FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
 
 
@@ -113,6 +119,8 @@ def _prepare(session: Session, request: TurnRequest, now: float) -> _Prepared:
     found, asked = None, request.digest
     if request.recall and asked != before.recalled_for:  # else it is in the prompt: the turn that asked for it failed
         found = _find(session, request)
+    if found and _crowds_out(session, _tokens(extra), found.tokens + intake.MESSAGE_FRAME_TOKENS):
+        found = None
     more = _tokens(extra) + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
     collected = _collect_if_due(session, more, now)
     state = collected.state if collected else before.state
@@ -180,20 +188,46 @@ def _fits(now: Standing, turn: TurnRow) -> bool:
 
 
 def _find(session: Session, request: TurnRequest) -> Recall | None:
-    """Search what is hidden and quote the best of it within the bound; None where nothing is above the floor."""
+    """Search what is hidden and quote the best of it within the bound; None where nothing is worth its place.
+
+    Where what is asked holds names (paths, ids), it is worth it for one that the last prompt told nothing of, and only
+    what holds such a name is quoted: an agent that works on asks nothing new at most turns.
+    """
     now, query = session.now, plain_query(request.recall or "")
     limit_tokens = request.recall_tokens
     if limit_tokens is None:
         limit_tokens = now.policy.recall_tokens
     if limit_tokens is None:
         limit_tokens = min(int(0.05 * now.capacity_tokens), 2_000)
-    if query is None or limit_tokens <= 0:
+    names = words_of((request.recall or "")[-_ASKED_CHARS:])[:_MOST_NAMES]
+    fresh = _not_shown(session, names)
+    if query is None or limit_tokens <= 0 or (names and not fresh):
         return None
-    exclude = now.state.visible() | now.state.hidden | session.beyond_fork()
+    exclude = now.state.visible() | now.state.worded() | now.state.hidden | session.beyond_fork()
     hits = session.log.index.search(query, limit=_CANDIDATES, sessions=session.reach(), exclude=exclude)
     floor = hits[0].score * _FLOOR_SHARE if hits else 0
     best = [hit.id for hit in hits if hit.score >= floor]
-    return choose(best, request.recall or "", session.log.get, limit_tokens)
+    if fresh:
+        texts = session.log.get_many(best)
+        best = [i for i, record in zip(best, texts, strict=True) if any(name in record.text for name in fresh)]
+    return choose(best[:_MOST_QUOTES], request.recall or "", session.log.get, limit_tokens)
+
+
+def _not_shown(session: Session, names: Sequence[str]) -> list[str]:
+    """Return the names that the last prompt told nothing of; the ledger tells something by records and words."""
+    if not names:
+        return []
+    now = session.now
+    shown = {one.segment_id for one in now.state.working.shown() if one.form == FULL}.union(*now.state.quoted.values())
+    texts = [record.text for record in session.log.get_many(sorted(i for i in shown if i <= now.row.newest))]
+    texts += [note.text for line in now.state.lines() for note in line.notes if note.kind in {RECORD, SAID}]
+    return [name for name in names if not any(name in text for text in texts)]
+
+
+def _crowds_out(session: Session, extra_tokens: int, tokens: int) -> bool:
+    """Say whether a recall would be what makes a collection due: it is not worth what that takes out."""
+    water, load = session.now.water, session.now.load_tokens + extra_tokens
+    return load <= water.high_tokens < load + tokens
 
 
 def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | None:

@@ -22,8 +22,11 @@ def given(
     refs: Sequence[int] = (),
     pinned: bool = False,
     error: bool = False,
+    kind: str | None = None,
 ) -> Given:
     """Check what a caller says beside a message."""
+    if kind is not None and kind != "tool":
+        raise BadInput(f'kind={inputs.shown(kind)} must be "tool" (a user message that brings a result), or None')
     return Given(
         key=None if key is None else inputs.short(key, "key"),
         refs=inputs.refs(refs),
@@ -31,6 +34,7 @@ def given(
         at=inputs.time_s(at),
         facets=inputs.facets(facets),
         error=inputs.flag(error, "error"),
+        is_tool=kind == "tool",
     )
 
 

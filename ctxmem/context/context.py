@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ctxmem import inputs
 from ctxmem.context import appending, assembly, calibrating, choices, collecting, history, surgery, wayback
@@ -87,18 +87,22 @@ class Context:
         refs: Sequence[int] = (),
         pinned: bool = False,
         at: float | datetime | None = None,
+        kind: Literal["tool"] | None = None,
         **facets: Any,
     ) -> Segment:
         """Append a message, a tool result, or an SDK's whole reply (then its usage is observed too).
 
         One segment per message and per tool result; returns the last. On disk at the next barrier. With a `key`, the
         same content again gives the same segment, until that is forgotten: then the key is free again.
+        `kind="tool"`: a user message that brings a tool's result, of an agent whose calls are text; it is no request,
+        and may be cut like a result.
 
         Raises:
-            BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet.
+            BadMessage: no provider shape explains it. BadInput: a bad key, reference, time or facet, or what a function
+            of `Options` returned.
             KeyConflict: the key, or the call, has other content. Nothing is written in any of these cases.
         """
-        beside = choices.given(key, at, facets, refs=refs, pinned=pinned)
+        beside = choices.given(key, at, facets, refs=refs, pinned=pinned, kind=kind)
         drafts = parse(message, prefer=self.provider)
 
         def appended(s: Session, made: Appended) -> Segment:
@@ -143,9 +147,11 @@ class Context:
     ) -> Prompt:
         """Return the prompt of the next turn: valid, within the budget, on disk with all that was appended before.
 
-        `recall` searches hidden segments and quotes the best at the end, within `recall_tokens`; `extra` are messages
-        for this turn only, placed last. With nothing appended since, the same turn and an equal prompt. Cost: O(what is
-        new) plus one commit; a collection adds O(segments shown).
+        `recall` searches hidden segments and quotes the best two at the end, within `recall_tokens`, where it holds a
+        name that the last prompt told nothing of, or no names at all, and nothing has to go for it; what it quotes
+        leaves at the next collection. `extra` are messages for this turn only, placed last. With nothing appended
+        since, the same turn and an equal prompt. Cost: O(what is new) plus one commit; a collection adds O(segments
+        shown).
 
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
@@ -276,7 +282,7 @@ class Context:
         """
 
         def act(s: Session) -> None:
-            kept = s.now.target.tools if tools is None else tools
+            kept = s.now.target.given_tools if tools is None else tools
             sizes = {"provider": provider, "window": window, "reserve": reserve, "tools": kept}
             chosen = choices.target(s.options, s.now.policy, model=model, **sizes)
             surgery.switch(s, chosen)
@@ -310,7 +316,7 @@ class Context:
         inputs.short(session, "session")
         cut = None if at is None else inputs.segment_id(at, "at")
         target = self._session.now.target
-        chosen: dict[str, Any] = {"model": target.model.name if model is None else model, "tools": target.tools}
+        chosen: dict[str, Any] = {"model": target.model.name if model is None else model, "tools": target.given_tools}
         if model is None:
             chosen |= {"provider": target.provider, "window": target.window, "reserve": target.reserve}
         return self._fork(self._session, session, cut, chosen)

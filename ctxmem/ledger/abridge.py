@@ -1,34 +1,47 @@
-"""Which notes of some lines fit a number of tokens: the choice that seals a piece of the ledger, and that merges two.
+"""What of some lines fits a number of tokens: the choice that seals a piece of the ledger, and that merges two.
 
-First the heads (what was done), shortened and at last joined into runs; then names, the most used and the shortest
-first, each once in the whole ledger; then whole records, newest first, while there is room.
+Every step first gets the least that tells it: the call, and whether it failed or what came of it. Where that does not
+fit, neighbours that only read are joined, one tool with itself before others; what changes something keeps its line as
+long as it can, and is named where it cannot; what users said is quoted there. What room is left goes, newest first, to
+reasons, offers, outcomes, what was said, names, calls at length and whole records.
+
+Invariants:
+    I1. The lines stay in the order of events; their ranges do not overlap.
+    I2. No failure is hidden: a line that stands for a failed step says so, at any room.
+    I3. Nothing is told twice: equal steps in a row are one line with a count, a record or a name stands on one line.
+    I4. Nothing is told nowhere: every step is within the range of a line, at any room. Words alone that an earlier line
+        has are not repeated.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, log2
-from string import ascii_letters
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
+from math import log2
 from typing import Final, TypeAlias
 
-from ctxmem.ledger.gist import words_of
+from ctxmem.ledger.gist import is_moment
+from ctxmem.ledger.joining import fewer, fewest, is_user, repeated, told_once
+from ctxmem.ledger.least import Told, cost_of, most_telling, offer, spoken, text_cost
+from ctxmem.ledger.line import ASKED, FAILED, NAMES, OUTCOME, RECORD, SAID, TYPED, Line, Note
 
 Count: TypeAlias = Callable[[str], int]
+Notes: TypeAlias = dict[int, list[Note]]  # by kind
 
-HEAD_CHARS: Final = 240  # of one group's head, and what it is shortened to before heads are joined
-LEAST_HEAD_CHARS: Final = 60
-HEAD_SHARE: Final = 0.40  # of the room, for heads
-RUN_SHARE: Final = 0.25  # the same once heads are joined: a run says little for its tokens
-_LEAST_RUN_TOKENS: Final = 10
-_NO_LETTERS: Final = dict.fromkeys(map(ord, ascii_letters))
-NAME_SHARE: Final = 0.95  # of what is left, for names; the rest is for whole records
-RECORD_TOKENS: Final = 80  # a longer record is not quoted whole
+NAME_SHARE: Final = 0.35  # of the room, for names at most
 NAME_EXPONENT: Final = 0.25  # how much a long name must be worth more than a short one
-CALL_WEIGHT: Final = 3  # a name that the model itself wrote in a call, over one that it only saw
+MOST_RECORDS: Final = 12  # of one line
+MOST_SAID: Final = 8  # sentences of one line that tells nothing else
+MOST_SAID_OF_STEP: Final = 3
+MOST_TYPED: Final = 8  # user messages of a line for several steps
 
 LEAST_SHARE: Final = 0.34  # of the ledger's bound: the room of a new piece, at least
 FREE_SHARE: Final = 0.90  # of what is free in the bound: the same, at most
-HEADING_TOKENS: Final = 50  # of the ledger's first message, with its framing
+LEAST_BOUND_TOKENS: Final = 400
+LEAST_BOUND_SHARE: Final = 0.25
+HEADING_TOKENS: Final = 32  # of the ledger's first message, with its framing
+
+_FIELD = re.compile(r" (?=[\w.\-]+[=(])(?![^()]*\))")  # not those inside brackets
 
 
 def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
@@ -39,179 +52,199 @@ def room_of_next(bound_tokens: int, taken_tokens: int) -> int:
 
 def ledger_bound(budget_tokens: int, share: float, most_tokens: int) -> int:
     """Return what a ledger may take: a share of the budget, or a number of tokens, whichever is less."""
-    return max(0, min(int(share * budget_tokens), most_tokens))
+    least = min(LEAST_BOUND_TOKENS, int(LEAST_BOUND_SHARE * budget_tokens))  # a small window is not told less of
+    return max(0, min(max(int(share * budget_tokens), least if share > 0 else 0), most_tokens))
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something quoted: the segment it is from, one line of text, the names in it, and how much they are used."""
-
-    source: int
-    text: str
-    words: tuple[str, ...]
-    weight: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What is left of one group, or of a run of them: `[#first] head -> note | note`.
-
-    `source` is the segment that `head` quotes. `doings` are the names of the tools called, with counts; a run is
-    rendered with them in place of heads.
-    """
-
-    first: int
-    last: int
-    source: int
-    head: str
-    doings: tuple[tuple[str, int], ...]
-    notes: tuple[Note, ...]
-
-    @property
-    def words(self) -> Iterator[str]:
-        """All names that stand in the line."""
-        yield from words_of(self.head)
-        for note in self.notes:
-            yield from note.words
-
-    @property
-    def label(self) -> str:
-        """What stands before the notes."""
-        if self.first == self.last:
-            return f"[#{self.first}] {self.head}".rstrip()
-        return f"[#{self.first}-#{self.last}] " + ", ".join(
-            name if n == 1 else f"{name} x{n}" for name, n in self.doings
-        )
-
-
-def abridge(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[Line, ...]:
+def abridge(lines: Sequence[Line], room_tokens: float, seen: Collection[str]) -> tuple[Line, ...]:
     """Return what of the lines fits the room; names in `seen` stand elsewhere in the ledger already.
 
     The result takes about `room_tokens`: an estimate, made without a tokenizer; a caller that needs a guarantee counts
-    the tokens. A record is never cut: a note is whole, or the names of its record, or left out. Deterministic.
+    the tokens. Where there is some room, however little, there is a line. A record is whole, or only those of its
+    fields that the names of others ask for. Deterministic.
     """
-    if not lines or room_tokens <= 0:
-        return ()
-    lines = _with_short_heads(lines, room_tokens)
-    left = room_tokens - sum(map(label_cost, lines))
-    while left < 0 and lines:
-        left += label_cost(lines[0])
-        lines = lines[1:]
-    names, used = _names(lines, int(left * NAME_SHARE), seen)
-    whole = _records(lines, left - used, names)
-    return tuple(_noted(lines, names, whole))
+    return Choice(lines, seen).within(room_tokens)
 
 
-def _with_short_heads(lines: Sequence[Line], room_tokens: int) -> Sequence[Line]:
-    """Shorten the heads until they fit their share; then join neighbours into runs."""
-    limit = HEAD_CHARS
-    while limit >= LEAST_HEAD_CHARS:
-        short = [_cut(line, limit) for line in lines]
-        if sum(label_cost(line) for line in short) <= HEAD_SHARE * room_tokens:
-            return short
-        limit = limit * 3 // 4
-    n_lines = max(1, min(len(lines), int(RUN_SHARE * room_tokens / _LEAST_RUN_TOKENS)))
-    while n_lines > 1:
-        n_lines = max(1, n_lines * 4 // 5)
-        joined = _joined(lines, ceil(len(lines) / n_lines))
-        if sum(label_cost(line) for line in joined) <= RUN_SHARE * room_tokens:
-            return joined
-    return _joined(lines, len(lines))
+class Choice:
+    """What `abridge` does, for callers that try several rooms: what does not depend on the room is worked out once."""
+
+    def __init__(self, lines: Sequence[Line], seen: Collection[str]) -> None:
+        kept = repeated(told_once(lines))
+        self._told = [Told(line) for line in kept if line.head or line.notes or line.is_run or line.has_failed]
+        self._seen = seen
+
+    def within(self, room_tokens: float) -> tuple[Line, ...]:
+        """Return what fits the room."""
+        if room_tokens <= 0 or not self._told:
+            return ()
+        made = _started(self._told, room_tokens)
+        left = room_tokens - sum(one.tokens for one in made)
+        names = _Names([one.told for one in made], room_tokens, self._seen)
+        for better in (_reason, _offer, _asked, _outcome, _typed):
+            for one in reversed(made):
+                left -= one.give(better(one), left)
+        for one in reversed(made):
+            left -= one.give_head(left) if is_user(one.told.line) else 0.0
+        for better in (_said, names):
+            for one in reversed(made):
+                left -= one.give(better(one), left)
+        for one in reversed(made):
+            left -= one.give_head(left)
+        for one in reversed(made):
+            left -= one.give(_records(one), left)
+        return tuple(one.line() for one in made)
 
 
-def _cut(line: Line, limit_chars: int) -> Line:
-    if len(line.head) <= limit_chars:
-        return line
-    return replace(line, head=line.head[:limit_chars].removesuffix("...") + "...")
+class _Draft:
+    """A line on its way into the ledger: what is told of it so far, and what that takes."""
+
+    __slots__ = ("brief", "head", "notes", "tokens", "told")
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.head, self.brief = told.head, ""
+        self.notes: Notes = dict(told.least)
+        self.tokens = told.tokens
+
+    def make_barest(self) -> float:
+        """Leave out all but the names of the tools and what came of them; return the tokens that saves."""
+        saved = self.tokens - self.told.barest_tokens
+        if saved > 0:
+            self.head = self.told.barest_head
+            self.notes = dict(self.told.barest)
+            self.tokens -= saved
+        return max(saved, 0.0)
+
+    def give(self, more: Notes, left: float) -> float:
+        """Tell these notes in place of those of their kinds, if that fits what is left; return what it takes."""
+        if not more:
+            return 0.0
+        price = sum(
+            self.told.cost_of_notes(kind, notes) - self.told.cost_of_notes(kind, self.notes.get(kind, ()))
+            for kind, notes in more.items()
+        )
+        if price > left:
+            return 0.0
+        self.notes.update(more)
+        self.tokens += price
+        return price
+
+    def give_head(self, left: float) -> float:
+        """Tell the calls at length, if that fits what is left; return what it takes."""
+        line = self.told.line
+        if not line.brief:
+            return 0.0
+        price = text_cost(line.head) - text_cost(self.head)
+        if price > left:
+            return 0.0
+        self.head, self.brief = line.head, line.brief
+        self.tokens += price
+        return price
+
+    def line(self) -> Line:
+        """Return it as a line."""
+        one = self.told.line
+        notes = tuple(chain.from_iterable(dict.fromkeys(self.notes[kind]) for kind in sorted(self.notes)))
+        return Line(
+            one.first, one.last, one.source, self.head, one.doings, notes, one.changes, self.brief, one.is_apart
+        )
 
 
-def _joined(lines: Sequence[Line], size: int) -> list[Line]:
-    """Join every `size` neighbours into a run."""
-    return [join(lines[at : at + size]) for at in range(0, len(lines), size)]
+def _started(told: Sequence[Told], room_tokens: float) -> list[_Draft]:
+    """Return the least that tells all of the lines: within the room, if that can be."""
+    made = [_Draft(one) for one in fewer(told, room_tokens)]
+    over = sum(one.tokens for one in made) - room_tokens
+    for one in made:
+        if over <= 0:
+            return made
+        over -= one.make_barest()
+    if over <= 0:
+        return made
+    made = [_Draft(one) for one in fewest([one.told for one in made], room_tokens)]
+    for one in made:
+        one.make_barest()
+    return made
 
 
-def join(lines: Sequence[Line]) -> Line:
-    """Make one line of several: their tools counted, their notes together, their heads gone."""
-    if len(lines) == 1:
-        return lines[0]
-    doings: Counter[str] = Counter()
-    for line in lines:
-        doings.update(dict(line.doings))
-    notes = tuple(note for line in lines for note in line.notes)
-    return Line(lines[0].first, lines[-1].last, lines[0].source, "", tuple(doings.items()), notes)
+# -- what more is told of one line: notes in place of those of their kinds, nothing where there are none ------------
 
 
-def cost_of(word: str) -> float:
-    """Estimate the tokens of a name with its space, without the tokenizer: 1 for 4 letters, more for digits and signs.
+def _reason(one: _Draft) -> Notes:
+    reasons = one.told.notes.get(FAILED)
+    return {FAILED: reasons[-1:] if one.told.line.is_run else reasons} if reasons else {}
 
-    >>> cost_of("HAT110"), cost_of("src/app.py")
-    (2.75, 3.5)
+
+def _offer(one: _Draft) -> Notes:
+    return {ASKED: offer(one.told)} if ASKED in one.told.notes and not one.told.line.is_run else {}
+
+
+def _asked(one: _Draft) -> Notes:
+    return {ASKED: one.told.notes[ASKED]} if ASKED in one.told.notes and not one.told.line.is_run else {}
+
+
+def _typed(one: _Draft) -> Notes:
+    typed = one.told.notes.get(TYPED)
+    return {TYPED: most_telling(typed, MOST_TYPED)} if typed and one.told.line.is_run else {}
+
+
+def _said(one: _Draft) -> Notes:
+    line, said = one.told.line, one.told.notes.get(SAID)
+    if not said:
+        return {}
+    if line.is_run:
+        return {SAID: spoken(one.told, MOST_SAID_OF_STEP)}
+    return {SAID: said[: MOST_SAID_OF_STEP if line.head else MOST_SAID]}
+
+
+def _outcome(one: _Draft) -> Notes:
+    if one.told.line.is_run or one.told.line.has_failed:
+        return {}
+    if outcome := one.told.notes.get(OUTCOME):
+        return {OUTCOME: outcome}
+    return {RECORD: [*one.notes.get(RECORD, ()), one.told.records[0]]} if one.told.records else {}
+
+
+def _records(one: _Draft) -> Notes:
+    return {RECORD: one.told.records[:MOST_RECORDS]} if one.told.records and not one.told.line.is_run else {}
+
+
+class _Names:
+    """Choose names by how much they are used for their tokens, and put each on one line, with its field of a record.
+
+    A name stands on the first line for one step that has it, or else on the first that has it.
     """
-    return 0.5 + (len(word) + len(word.translate(_NO_LETTERS))) / 4
 
+    def __init__(self, told: Sequence[Told], room_tokens: float, seen: Collection[str]) -> None:
+        uses: Counter[str] = Counter()
+        places: dict[str, Told] = {}
+        for one in sorted(told, key=lambda one: one.line.is_run):
+            for note in chain(one.notes.get(RECORD, ()), one.notes.get(NAMES, ())):
+                for word in note.words:
+                    uses[word] += note.weight
+                    places.setdefault(word, one)
+        heads = " ".join(one.head for one in told if not one.line.is_run)
+        worth = [word for word, n in uses.items() if n > 0 and word not in seen and not is_moment(word)]
+        costs = {word: cost_of(word) for word in worth if word not in heads}
+        left = NAME_SHARE * room_tokens
+        self._chosen: dict[int, set[str]] = {}
+        for word in sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word)):
+            if costs[word] <= left:
+                left -= costs[word]
+                self._chosen.setdefault(id(places[word]), set()).add(word)
 
-def text_cost(text: str) -> float:
-    """Estimate the tokens of a quoted text."""
-    return len(text) / 3.2
-
-
-def label_cost(line: Line) -> int:
-    """Estimate the tokens of a line's label."""
-    return 3 + int(text_cost(line.label))
-
-
-def _names(lines: Sequence[Line], room_tokens: int, seen: Collection[str]) -> tuple[dict[str, int], int]:
-    """Choose names by how much they are used for their tokens; return them with their tokens, and the tokens used."""
-    uses: Counter[str] = Counter()
-    labels = " ".join(line.label for line in lines)
-    for line in lines:
-        for note in line.notes:
-            for word in note.words:
-                uses[word] += note.weight
-    costs = {word: cost_of(word) for word in uses if word not in seen and word not in labels}
-    order = sorted(costs, key=lambda word: (NAME_EXPONENT * log2(costs[word]) - log2(1 + uses[word]), word))
-    chosen: dict[str, int] = {}
-    blob, used = "", 0.0
-    for word in order:
-        if used + costs[word] <= room_tokens and word not in blob:
-            used += costs[word]
-            chosen[word] = uses[word]
-            blob += word + "\n"
-    return chosen, ceil(used)
-
-
-def _records(lines: Sequence[Line], room_tokens: int, names: Collection[str]) -> set[Note]:
-    """Choose the notes that stay whole: newest first, while their tokens beyond the names they hold fit the room."""
-    whole: set[Note] = set()
-    for line in reversed(lines):
-        for note in line.notes:
-            if room_tokens <= 0:
-                return whole
-            is_list = len(note.text) == sum(map(len, note.words)) + len(note.words) - 1  # names alone: no record
-            if is_list or len(note.text) > 6 * RECORD_TOKENS or note in whole:
-                continue
-            tokens = 2 + int(text_cost(note.text))
-            extra = max(0, tokens - int(sum(cost_of(word) for word in note.words if word in names)))
-            if tokens <= RECORD_TOKENS and extra <= room_tokens:
-                room_tokens -= extra
-                whole.add(note)
-    return whole
-
-
-def _noted(lines: Sequence[Line], names: dict[str, int], whole: set[Note]) -> Iterable[Line]:
-    """Give each line the notes that were chosen, each name where it stands first."""
-    left = dict(names)
-    for line in lines:
-        notes = []
-        for note in line.notes:
-            words = tuple(word for word in note.words if word in left)
-            for word in words:
-                del left[word]
-            if note in whole:
-                whole.discard(note)
-                notes.append(note)
-            elif words:
-                weight = max(names[word] for word in words)
-                notes.append(Note(note.source, " ".join(words), words, weight))
-        if notes or line.doings:  # of a group that is still shown in part, only what it named
-            yield replace(line, notes=tuple(notes))
+    def __call__(self, one: _Draft) -> Notes:
+        chosen = self._chosen.get(id(one.told))
+        if not chosen:
+            return {}
+        more: Notes = {}
+        shown = " ".join(note.text for note in one.notes.get(RECORD, ()))
+        for note in chain(one.told.notes.get(RECORD, ()), one.told.notes.get(NAMES, ())):
+            words = tuple(word for word in note.words if word in chosen and word not in shown)
+            if words:
+                text = " ".join(words)
+                if note.kind == RECORD:
+                    text = " ".join(field for field in _FIELD.split(note.text) if any(word in field for word in words))
+                told = more.setdefault(note.kind, list(one.notes.get(note.kind, ())))
+                told.append(note._replace(text=text, words=words))
+        return more

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from ctxmem import tokens
-from ctxmem.collector.working import ASSISTANT, FULL, LABELLED, USER, WorkingSet
+from ctxmem.collector.item import ASSISTANT, USER
+from ctxmem.collector.working import FULL, LABELLED, TEXT, WorkingSet
 from ctxmem.errors import FormatMismatch
-from ctxmem.ledger.abridge import Line
 from ctxmem.ledger.ledger import Ledger
+from ctxmem.ledger.line import Line
 from ctxmem.prompt import intake
 from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.search.facets import IdSet, dump_ids, load_ids
 from ctxmem.segment import Record
 
-VERSION = 1  # On disk: of the epoch record.
+VERSION = 2  # On disk: of the epoch record. 1 had another form of ledger lines, and was never released.
 
 
 class State:
@@ -62,8 +63,8 @@ class State:
             self.systems.append((segment_id, record.tokens))
             return
         group = record.group_id(segment_id)
-        if group != segment_id and group not in self.working:
-            return  # its group has left the prompt
+        if group != segment_id and (group not in self.working or self.working.is_worded(group)):
+            return  # its group, or its call, has left the prompt
         if facts.is_inexact:
             self.inexact.add(segment_id)
         self.working.append(intake.item(segment_id, group, record))
@@ -135,6 +136,10 @@ class State:
             shown.add(self.system_id)
         return shown
 
+    def worded(self) -> IdSet:
+        """Return the ids of the messages of which the words alone are shown."""
+        return IdSet(s.segment_id for s in self.working.shown() if s.form == TEXT)
+
     def remove(self, groups: Sequence[int]) -> None:
         """Remove groups that the working set no longer shows."""
         self.calls.drop(groups)
@@ -202,11 +207,12 @@ class State:
         """Rebuild from `pack`.
 
         Raises:
-            FormatMismatch: a newer ctxmem wrote it.
+            FormatMismatch: a ctxmem of another version wrote it.
         """
-        if packed["v"] > VERSION:
+        if packed["v"] != VERSION:
             raise FormatMismatch(
-                f"epoch record of version {packed['v']}: upgrade ctxmem, this one reads up to {VERSION}"
+                f"a context's state has version {packed['v']}, this ctxmem reads {VERSION}: use the one that wrote it, "
+                "or go on in a new session; the segments can be read and searched as before"
             )
         made = cls()
         made.epoch = epoch

@@ -4,7 +4,7 @@ Everything inside is counted in o200k tokens; only what a caller sees, or a prov
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import floor
 from typing import Any
@@ -15,8 +15,10 @@ from ctxmem.errors import BadInput
 from ctxmem.options import Policy
 from ctxmem.prompt.memorytools import READ
 from ctxmem.providers import count_tools, registry
-from ctxmem.providers.plain import plain
+from ctxmem.providers.hints import take_hints
+from ctxmem.providers.plain import deep, plain
 from ctxmem.providers.shape import Shape
+from ctxmem.segment import Nature
 from ctxmem.tokens import Calibration
 
 INEXACT_MARGIN = 0.01  # of the budget, kept free where counts are estimates
@@ -32,11 +34,13 @@ class Target:
     window: int
     reserve: int
     limit: int  # the budget before the margin for inexact counts
-    tools: tuple[Any, ...]
+    tools: tuple[Any, ...]  # as they are sent
     tools_tokens: int  # o200k
     tools_digest: bytes
     cache_ttl_s: float
     framing_tokens: int  # o200k: what every prompt takes beside its messages
+    given_tools: tuple[Any, ...] = ()  # as the caller passed them, with their hints
+    natures: Mapping[str, Nature] = field(default_factory=dict)  # what the hints say, by the tool's name
 
     @classmethod
     def of(
@@ -68,7 +72,9 @@ class Target:
             limit = min(limit, model.max_input_tokens, policy.ceiling)
         if limit <= 0:
             raise BadInput(f"window={total} less reserve={kept} leaves nothing for the prompt; lower reserve")
-        schemas = _schemas(tools, shape)
+        given = _schemas(tools, shape)
+        schemas = tuple(map(deep, given))
+        natures = take_hints(schemas, shape)
         return cls(
             model=model,
             provider=shape.name,
@@ -77,9 +83,11 @@ class Target:
             limit=limit,
             tools=schemas,
             tools_tokens=count_tools(schemas, shape.name) if schemas else 0,
-            tools_digest=blake2b(pack(schemas), digest_size=8).digest() if schemas else b"",
+            tools_digest=blake2b(pack(given), digest_size=8).digest() if given else b"",
             cache_ttl_s=policy.cache_ttl_s if policy.cache_ttl_s is not None else shape.cache_ttl_s,
             framing_tokens=shape.framing_tokens,
+            given_tools=given,
+            natures=natures,
         )
 
     def budget(self, *, exact: bool) -> int:
@@ -97,7 +105,7 @@ class Target:
     def has_memory_read(self) -> bool:
         """Whether the model can call `memory_read`."""
         shape = registry.named(self.provider)
-        return any(shape.tool_name(schema) == READ for schema in self.tools)
+        return any(shape.tool_name(one) == READ for schema in self.tools for one in shape.functions(schema))
 
     @property
     def read_price(self) -> float | None:

@@ -13,11 +13,13 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from ctxmem import tokens
-from ctxmem.collector.working import FULL, LABELLED, SHORT, Shown
+from ctxmem.collector.working import FULL, LABELLED, SHORT, TEXT, Shown
 from ctxmem.ledger import stubs
+from ctxmem.ledger.nature import nature_of
+from ctxmem.ledger.outcome import failure_of
 from ctxmem.prompt.state import State
-from ctxmem.providers import Renderer, Unit, labelled_text, wire_id
-from ctxmem.segment import FORGOTTEN_TEXT, Call, Record
+from ctxmem.providers import Renderer, Unit, labelled_text, said_of, wire_id
+from ctxmem.segment import FORGOTTEN_TEXT, Call, Nature, Record
 
 LEDGER, CLOSED = -1, -2  # in place of a segment id
 _CHUNK = 256  # groups whose records are read at once
@@ -100,6 +102,7 @@ class View:
         self._starts: dict[int, Place] = {}  # group -> where its entries start
         self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
         self._ahead: dict[int, Record] = {}  # while a layout is rebuilt
+        self._stubs: dict[tuple[Shown, bool], str] = {}  # worked out for a collection, until it is laid out
         self._last_group = -1
         self._epoch = -1
 
@@ -110,6 +113,7 @@ class View:
     def forget(self) -> None:
         """Drop all that was rendered: what it was made from changed."""
         self._groups.clear()
+        self._stubs.clear()
         self.invalidate()
 
     def refresh(self, state: State) -> None:
@@ -119,6 +123,7 @@ class View:
                 self._rebuild(state)
             finally:
                 self._ahead.clear()
+                self._stubs.clear()
         state.touched.clear()
 
     def _extend(self, state: State) -> bool:
@@ -186,12 +191,14 @@ class View:
         first = records[members[0].segment_id]
         if first.calls and self._reads.is_forgotten(group):
             return [Entry(self.renderer.text(FORGOTTEN_TEXT, first.kind), group, group, FULL)]
+        if members[0].form == TEXT:
+            return [Entry(self.renderer.text(said_of(first), "assistant"), group, group, TEXT)]
         wires = {i: wire_id(group, i) for i in first.facts.renamed_calls}
         by_index: dict[int, Entry] = {}
         for shown in members:
             record = records[shown.segment_id]
             index = record.facts.call_index
-            unit = self._unit(record, shown, wires, state, first.calls[index].name if index >= 0 else "")
+            unit = self._unit(record, shown, wires, state, first if index >= 0 else None)
             by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
         for index, call in enumerate(first.calls):
             if index not in by_index:
@@ -199,8 +206,17 @@ class View:
                 by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
         return [by_index[index] for index in sorted(by_index)]
 
-    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, call_name: str) -> Unit:
-        """Render one segment as it is shown; `call_name` is the tool that a result answers."""
+    def stub_text(self, shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str | None:
+        """Return what stands in place of a segment's content; worked out once for a collection and its layout."""
+        if shown.form in {FULL, LABELLED}:
+            return None
+        key = (shown, has_memory_read)
+        if key not in self._stubs:
+            self._stubs[key] = stub_text(shown, record, asked, has_memory_read=has_memory_read)
+        return self._stubs[key]
+
+    def _unit(self, record: Record, shown: Shown, wires: dict[int, str], state: State, asked: Record | None) -> Unit:
+        """Render one segment as it is shown; `asked` holds the call that a result answers."""
         if record.facts.quotes:
             return self.renderer.text(self._reads.recall_text(record))
         index = record.facts.call_index
@@ -208,24 +224,31 @@ class View:
             replace(record, kind="tool") if record.call_id is not None else record,  # of a memory tool it is a recall
             ids=wires if record.calls else None,
             call_id=wires.get(index),
-            text=stub_text(shown, record, has_memory_read=state.has_memory_read),
+            text=self.stub_text(shown, record, asked, has_memory_read=state.has_memory_read),
             images=_label(shown.segment_id) if shown.form == LABELLED else None,
             thinking=shown.segment_id not in state.stripped,
-            call_name=call_name,
+            call_name="" if asked is None else asked.calls[index].name,
             as_text=record.call_id is not None and index < 0,
         )
 
 
-def stub_text(shown: Shown, record: Record, *, has_memory_read: bool) -> str | None:
-    """Return what stands in place of a segment's content, None where its text is shown in full."""
-    if shown.form in {FULL, LABELLED}:
-        return None
+def stub_text(shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str:
+    """Return what stands in place of a segment's content; `asked` holds the call that it answers."""
+    nature = None if asked is None else nature_of(asked, record.facts.call_index)
+    call = None if asked is None else asked.calls[record.facts.call_index]
+    failed = "" if record.kind == "user" else failure_of(record.text, call, nature, is_error=record.facts.is_error)
+    cut = stubs.Cut(shown.segment_id, _source(record, nature), failed, has_memory_read)
     if shown.form == SHORT:
         text = labelled_text(record, _label(shown.segment_id))
-        return stubs.shortened(
-            shown.segment_id, text, shown.limit_tokens, tokens.count, has_memory_read=has_memory_read
-        )
-    return stubs.stub(shown.segment_id, record.tokens, has_memory_read=has_memory_read)
+        return stubs.shortened(cut, text, shown.limit_tokens, tokens.count)
+    return stubs.stub(cut, record.text, record.tokens)
+
+
+def _source(record: Record, nature: Nature | None) -> stubs.Source:
+    """Say what a text is, by the nature of the call that it answers; None: it answers none that is known."""
+    if nature is None:
+        return "user" if record.kind == "user" else "unknown"
+    return "change" if nature == "change" else "call"
 
 
 def _label(segment_id: int) -> str:

@@ -1,7 +1,7 @@
 """Provider shapes: parse any message, render for any provider, validate, count, and build the SDK call.
 
 Floors within: plain, framing; neutral; texts, images, typescript; shape; openai, responses, anthropic, gemini, each
-after what it alone needs (openai_calls, anthropic_blocks, ...); registry; wire, counts, request, rules.
+after what it alone needs (openai_calls, anthropic_blocks, ...); registry, hints; wire, counts, request, rules.
 """
 
 from ctxmem.providers.counts import count_tools, rendered_tokens
@@ -10,7 +10,7 @@ from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
 from ctxmem.providers.shape import Fit, Shape
-from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message
+from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message, said_of
 
 PROVIDERS = tuple(sorted(SHAPES))
 
@@ -34,6 +34,7 @@ __all__ = [
     "parse",
     "rendered_tokens",
     "result_message",
+    "said_of",
     "validate",
     "wire_id",
 ]

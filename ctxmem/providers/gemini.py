@@ -173,6 +173,11 @@ class Gemini(Shape):
         """Write a function's declaration."""
         return {"name": name, "description": text, "parameters": parameters}
 
+    def functions(self, schema: Json) -> list[Json]:
+        """Give the declarations of a tool, or the one that stands for itself."""
+        declared = schema.get("function_declarations", schema.get("functionDeclarations"))
+        return [one for one in declared if isinstance(one, dict)] if isinstance(declared, list) else [schema]
+
     def owns_tool(self, schema: Json) -> bool:
         """Recognise a schema by having a name and parameters, and no type, or by its list of declarations."""
         if schema.get("type") == "function" or "input_schema" in schema:

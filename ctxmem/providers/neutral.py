@@ -63,7 +63,8 @@ class Draft(NamedTuple):
     shape. `text` is what is searched: the content, then a line `name arguments` for each call. `tokens` counts all that
     is sent, framing and calls included; `exact` is False where a part of it is a documented maximum or a guess.
     `image_tokens` is how many of them go where a label stands in the place of each image.
-    `usage` is what a whole reply reported, as a plain dict, else None.
+    `usage` is what a whole reply reported, as a plain dict, else None. `natures` are no part of the message: whoever
+    knows what was said of its calls fills them in (`Facts.natures`).
     """
 
     shape: str
@@ -78,6 +79,7 @@ class Draft(NamedTuple):
     exact: bool = True
     image_tokens: int = 0
     usage: Json | None = None
+    natures: tuple[int, ...] = ()
 
 
 class Variant(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ctxmem.errors import ToolsChanged
 from ctxmem.providers import registry
+from ctxmem.providers.hints import take_hints
 from ctxmem.providers.neutral import Request
 from ctxmem.providers.plain import plain
 
@@ -19,9 +20,16 @@ def kwargs(request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ToolsChanged: `over` has other tools than those that were counted.
     """
-    if "tools" in over and plain(list(over["tools"] or ()), "tools") != plain(list(request.tools), "tools"):
-        raise ToolsChanged("tools: not those that were counted; pass them to Memory.context or Context.switch instead")
-    base = registry.named(request.provider).kwargs(request, over)
+    shape = registry.named(request.provider)
+    if "tools" in over:
+        tools = plain(list(over["tools"] or ()), "tools")
+        take_hints(tools, shape)
+        if tools != plain(list(request.tools), "tools"):
+            raise ToolsChanged(
+                "tools: not those that were counted; pass them to Memory.context or Context.switch instead"
+            )
+        over = {**over, "tools": tools} if tools else over
+    base = shape.kwargs(request, over)
     # Of every provider, since a gateway also accepts the headers of others.
     lists = frozenset(name for shape in registry.SHAPES.values() for name in shape.list_headers)
     return merge(base, over, lists)

@@ -194,6 +194,11 @@ class Shape(Protocol):
         name = function.get("name") if isinstance(function, Mapping) else schema.get("name")
         return name if isinstance(name, str) else None
 
+    def functions(self, schema: Json) -> list[Json]:
+        """Give the parts of a tool's schema that are a function each. Here: the one nested in it, or the schema."""
+        nested = schema.get("function")
+        return [nested if isinstance(nested, dict) else schema]
+
     @abstractmethod
     def owns_tool(self, schema: Json) -> bool:
         """Say whether a schema has this shape and no other; False for a tool that is built into the provider."""

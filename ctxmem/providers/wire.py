@@ -56,6 +56,11 @@ def labelled_text(record: Record, suffix: str) -> str:
     return join_text(labelled(_content(record), suffix)) if record.facts.image_tokens else record.text
 
 
+def said_of(record: Record) -> str:
+    """Return what a stored message says in words: its text without calls and reasoning, and without images."""
+    return "\n".join(part.text for part in _content(record) if isinstance(part, Text)).strip()
+
+
 def images_of(record: Record) -> list[Part]:
     """Return the images that a stored segment holds, comparable between shapes."""
     return [part for part in _content(record) if not isinstance(part, Text)]
@@ -169,6 +174,8 @@ class Renderer:
 
 def _kind(record: Record) -> str:
     """Return the wire role of a record: a kind of our own (note, recall) goes by its call or role, else is a user's."""
+    if record.kind == "tool" and record.call_id is None:  # of a text protocol: it is a message of who sent it
+        return KINDS.get(record.role or "", "user")
     if record.kind in KINDS.values():
         return record.kind
     if record.call_id is not None:

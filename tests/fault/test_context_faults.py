@@ -131,7 +131,7 @@ def test_a_turn_that_cannot_be_laid_out_leaves_no_trace(tmp_path, monkeypatch):
 
 def test_an_overflow_lists_the_roots_and_changes_nothing(tmp_path):
     with ctxmem.open(tmp_path / "s", options=FAST) as memory:
-        context = memory.context("a", **HOW)
+        context = memory.context("a", policy=ctxmem.Policy(oversized="raise"), **HOW)
         fill(context, 3)
         small = context.append(user("pinned " * 300), pinned=True)
         large = context.append(user("huge " * 2_400))

@@ -26,7 +26,7 @@ def memory(tmp_path):
 
 def test_after_a_switch_sizes_are_the_new_models(memory):
     """The old model's token count was used for the new window."""
-    context = memory.context("a", model="gpt-4.1", window=30_000)
+    context = memory.context("a", model="gpt-4.1", window=30_000, policy=ctxmem.Policy(oversized="raise"))
     context.append(user("word " * 2_000))
     old = context.assemble()
     context.switch("claude-opus-4-5", window=20_000)

@@ -10,6 +10,7 @@ BAD = [
     ("durability", None),
     ("durability", ["full"]),
     ("facets_of_call", {"file": "path"}),
+    ("nature_of_call", {"deploy": "change"}),
     ("clock", 0.0),
     ("models", None),
     ("models", ["gpt-4o"]),

@@ -37,6 +37,7 @@ facts = st.builds(
     renamed_calls=st.lists(st.integers(0, 9), max_size=2).map(tuple),
     quotes=st.lists(st.builds(Quote, ids, st.integers(0, 9), st.integers(0, 9)), max_size=2).map(tuple),
     sources=st.lists(ids, max_size=2).map(tuple),
+    natures=st.lists(st.integers(-1, 2), max_size=2).map(tuple),
 )
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxmem.collector import Plan, is_due, levels, plan
-from ctxmem.collector.sweep import Step, cheapest, sweep
-from ctxmem.collector.working import SHORT, STUB, FileUse, Item, WorkingSet
+from ctxmem.collector.sweep import FEW, NEVER, Step, cheapest, give_back, sweep
+from ctxmem.collector.working import FULL, SHORT, STUB, FileUse, Form, Item, WorkingSet
 from ctxmem.errors import WindowOverflow
 from ctxmem.options import Policy
 
@@ -52,7 +52,59 @@ def test_results_are_cut_before_calls_are_dropped():
 
     assert made.stubbed
     assert not made.dropped
-    assert all(form.code == STUB for form in made.forms.values())
+    assert {form.code for form in made.forms.values()} == {STUB, SHORT}  # the newest cut to the room that is left
+    assert int(made.tokens_after.sum()) <= 8_000 - 1_300
+
+
+def test_what_a_large_last_step_freed_brings_back_what_went_before_it():
+    working = WorkingSet()
+    working.append(Item(0, 0, "user", 100, 0, is_request=True))
+    for n in range(1, 30):
+        working.append(Item(10 * n, 10 * n, "note", 60, n))
+    working.append(Item(300, 300, "note", 3_000, 30))
+    working.append(Item(310, 310, "assistant", 100, 31))
+    for _ in range(30):
+        working.hit(300)
+    made = planned(working, budget=6_000, target=3_000, ledger_tokens=0, policy=Policy(ledger_share=0))
+
+    assert made.dropped == [300]  # enough alone: what went before it is back
+    assert int(made.tokens_after.sum()) <= 3_000
+
+
+def test_an_agreement_does_not_come_back_without_what_was_agreed_to():
+    working = WorkingSet()
+    working.append(Item(0, 0, "user", 100, 0, is_request=True))
+    working.append(Item(10, 10, "assistant", 1_000, 1, text_tokens=1_000))
+    working.append(Item(20, 20, "user", 20, 2))
+    for n in range(3, 30):
+        working.append(Item(10 * n, 10 * n, "note", 60, n))
+    working.append(Item(300, 300, "note", 3_000, 30))
+    working.append(Item(310, 310, "user", 100, 31, is_request=True))
+    for _ in range(30):
+        working.hit(300)
+    made = planned(working, budget=3_000, target=1_040, policy=Policy(ledger_share=0))
+
+    assert {10, 20, 300} < set(made.dropped)  # #20 alone would fit
+    assert 290 in made.kept
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 300)), max_size=60), st.integers(0, 2_000))
+def test_steps_are_undone_only_while_what_they_freed_fits(rows, spare):
+    n = len(rows)
+    cut, drop = (
+        Step(np.array([v + 9 * k for v, _ in rows], np.int64), np.array([s * (1 + k) for _, s in rows], np.int64))
+        for k in (0, 1)
+    )
+    is_root = np.zeros(n, bool)
+    last = sweep((cut, drop), is_root, sum(2 * s for _, s in rows) * 2 // 3)
+    back = give_back((cut, drop), is_root, last, spare, -40)
+
+    def freed(steps):
+        return sum((0, rows[at][1], 2 * rows[at][1])[step + 1] for at, step in enumerate(steps.tolist()))
+
+    assert (back <= last).all()
+    assert 0 <= freed(last) - freed(back) <= spare
+    assert (back[cut.values < -40] >= np.minimum(last[cut.values < -40], 0)).all()  # those stay taken
 
 
 def test_superseded_results_go_first():
@@ -88,19 +140,48 @@ def test_an_oversized_root_is_shortened_not_refused():
     assert int(made.tokens_after.sum()) <= 10_000
 
 
+def test_a_user_message_that_is_larger_than_the_budget_is_shortened():
+    made = planned(built([30_000, 400, 400]))
+
+    assert made.forms[0].code == SHORT
+    assert 1_000 < int(made.tokens_after[0]) < 10_000
+    assert 0 in made.stubbed
+
+
 def test_a_user_message_that_cannot_fit_is_an_overflow_that_lists_the_roots():
     with pytest.raises(WindowOverflow) as caught:
-        planned(built([30_000, 400, 400]))
+        planned(built([30_000, 400, 400]), policy=Policy(oversized="raise"))
 
     assert caught.value.roots[0] == (0, 30_000, "newest user message")
     assert caught.value.needed > caught.value.budget == 10_000
 
 
-def test_an_older_task_gives_way_before_the_newest_message_does():
+def test_an_older_task_is_shortened_before_the_newest_message_is():
     made = planned(built([6_000, 400, 6_000], users=(0, 2)))
+
+    assert made.forms[0].code == SHORT
+    assert 20 in made.kept
+
+
+def test_an_older_task_gives_way_where_users_are_not_shortened():
+    made = planned(built([6_000, 400, 6_000], users=(0, 2)), policy=Policy(oversized="raise"))
 
     assert 0 in made.dropped
     assert 20 in made.kept
+
+
+def test_a_task_that_was_shortened_is_whole_again_when_there_is_room():
+    working = built([3_000, 7_500], users=(0, 1))
+    made = planned(working)
+    working.apply(made.dropped, made.forms, {})
+    assert made.forms[0].code == SHORT
+
+    working.drop(10)
+    working.append(Item(20, 20, "user", 100, 3))
+    made = planned(working)
+
+    assert made.forms == {0: Form(FULL, 0, 3_000)}
+    assert (made.decision(0).action, made.decision(0).tokens_after) == ("keep", 3_000)
 
 
 def test_a_call_that_is_never_answered_does_not_hold_for_ever():
@@ -148,9 +229,9 @@ def test_a_plan_keeps_roots_groups_and_budget_or_overflows(sizes, users, budget,
     again = planned(working, budget, int(share * budget))
     assert made.pack() == again.pack()
     assert made.forms == again.forms
-    assert sorted([*made.kept, *made.stubbed, *made.dropped]) == working.group_ids()
+    assert sorted([*made.kept, *made.stubbed, *made.worded, *made.dropped]) == working.group_ids()
     assert working.group_ids()[-1] not in made.dropped
-    working.apply(made.dropped, made.forms)
+    working.apply(made.dropped, made.forms, {})
     assert working.tokens == int(made.tokens_after.sum())
     assert working.tokens <= budget
     calls, results = working.segments["calls"].sum(), working.segments["is_result"].sum()
@@ -175,6 +256,15 @@ def test_the_cheapest_steps_are_those_of_a_sort(data, n):
         expected.append(row)
         total += int(freed[row])
     assert taken.tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 40)), min_size=1, max_size=64), st.integers(0, 900))
+def test_a_heap_and_arithmetic_take_the_same_steps(steps, need):
+    values, freed = (np.array(column, np.int64) for column in zip(*steps, strict=True))
+
+    few = cheapest(values, freed, need).tolist()
+    many = cheapest(np.append(values, [NEVER] * FEW), np.append(freed, [0] * FEW), need).tolist()
+    assert few == many
 
 
 def test_many_steps_are_bucketed_and_free_just_enough():

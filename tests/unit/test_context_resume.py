@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ctxmem
+from ctxmem.prompt.state import State
 from tests.dialogues import FAST, MODELS, assistant, exchange, fast, seen, tool, user
 from tests.strategies import groups
 
@@ -198,3 +199,11 @@ def test_a_turn_is_given_again_after_a_reopening_and_recalls_nothing_twice(tmp_p
         other = context.assemble(recall="part1 value1", recall_tokens=300, extra=[user("today")])
         assert other.turn == first.turn + 1
         assert seen(context.replay(first.turn)) == seen(first)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_state_of_another_version_is_refused_with_what_can_be_done(version):
+    packed = {**State().pack(), "v": version}
+
+    with pytest.raises(ctxmem.FormatMismatch, match=f"version {version}.*new session.*read and searched"):
+        State.unpack(packed, 0)

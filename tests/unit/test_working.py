@@ -139,7 +139,7 @@ def test_sums_hold_and_nothing_but_the_packed_form_is_needed(actions):
         elif ids:
             group = ids[n % len(ids)]
             forms = dict.fromkeys(working.segments_of(group)[1:], Form(STUB if n % 2 else SHORT, n, 9))
-            working.apply([], forms)
+            working.apply([], forms, {})
         assert sums_hold(working)
     twin, again = working.copy(), WorkingSet.unpack(working.pack())
     assert list(working.shown()) == list(twin.shown()) == list(again.shown())

@@ -5,6 +5,7 @@ I1. If a turn raises, nothing has happened: the standing, the view and the store
 I2. A turn whose caller was cancelled is settled before anything else happens: it took place, or it did not.
 """
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -29,15 +30,21 @@ from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
 from ctxmem.providers import Request, Unit
 from ctxmem.providers.plain import deep
+from ctxmem.search.facets import IdSet
+from ctxmem.search.query import parse
 from ctxmem.store import Batch
 from ctxmem.tables import turns
 from ctxmem.tables.turns import ContextRow, TurnRow
 
+_WORDS = re.compile(r"[^\W_]+")
 _POLL_S = 0.0005  # between tries for the turn, on an event loop that must not block
 _CANDIDATES = 24  # hits that recall looks at
 _MOST_QUOTES = 2  # of one recall: each is paid for in every prompt until the next collection
 _ASKED_CHARS = 4_000  # of what is asked, for the names in it
 _MOST_NAMES = 64
+_RARE = 3  # segments that hold a word, at most, for it to be as good as a name
+_RARE_LETTERS = 8  # of such a word, at least
+_MOST_RARE = 8
 _FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
 
 
@@ -190,8 +197,9 @@ def _fits(now: Standing, turn: TurnRow) -> bool:
 def _find(session: Session, request: TurnRequest) -> Recall | None:
     """Search what is hidden and quote the best of it within the bound; None where nothing is worth its place.
 
-    Where what is asked holds names (paths, ids), it is worth it for one that the last prompt told nothing of, and only
-    what holds such a name is quoted: an agent that works on asks nothing new at most turns.
+    Where what is asked holds names (paths, ids), it is worth it for one that the last prompt told nothing of, or else
+    for a long word that few segments hold, and only what holds such a name is quoted: an agent that works on asks
+    nothing new at most turns.
     """
     now, query = session.now, plain_query(request.recall or "")
     limit_tokens = request.recall_tokens
@@ -199,11 +207,16 @@ def _find(session: Session, request: TurnRequest) -> Recall | None:
         limit_tokens = now.policy.recall_tokens
     if limit_tokens is None:
         limit_tokens = min(int(0.05 * now.capacity_tokens), 2_000)
-    names = words_of((request.recall or "")[-_ASKED_CHARS:])[:_MOST_NAMES]
-    fresh = _not_shown(session, names)
-    if query is None or limit_tokens <= 0 or (names and not fresh):
+    if query is None or limit_tokens <= 0:
         return None
+    asked = (request.recall or "")[-_ASKED_CHARS:]
+    names = words_of(asked)[:_MOST_NAMES]
     exclude = now.state.visible() | now.state.worded() | now.state.hidden | session.beyond_fork()
+    fresh = _not_shown(session, names)
+    if names and not fresh:
+        fresh = _rare(session, _not_shown(session, _long_words(asked)), exclude)
+        if not fresh:
+            return None
     hits = session.log.index.search(query, limit=_CANDIDATES, sessions=session.reach(), exclude=exclude)
     floor = hits[0].score * _FLOOR_SHARE if hits else 0
     best = [hit.id for hit in hits if hit.score >= floor]
@@ -222,6 +235,20 @@ def _not_shown(session: Session, names: Sequence[str]) -> list[str]:
     texts = [record.text for record in session.log.get_many(sorted(i for i in shown if i <= now.row.newest))]
     texts += [note.text for line in now.state.lines() for note in line.notes if note.kind in {RECORD, SAID}]
     return [name for name in names if not any(name in text for text in texts)]
+
+
+def _long_words(text: str) -> list[str]:
+    """Return the longest words of a text, each once."""
+    words = dict.fromkeys(word for word in _WORDS.findall(text) if len(word) >= _RARE_LETTERS)
+    return sorted(words, key=len, reverse=True)[:_MOST_RARE]
+
+
+def _rare(session: Session, words: Sequence[str], exclude: IdSet) -> list[str]:
+    """Return the words that a few segments hold, of those that a recall may quote: one search each."""
+    reach, search = session.reach(), session.log.index.search
+    queries = {word: parse(f"+{word}") for word in words if plain_query(word)}
+    found = {word: search(query, limit=_RARE + 1, sessions=reach, exclude=exclude) for word, query in queries.items()}
+    return [word for word, hits in found.items() if 0 < len(hits) <= _RARE]
 
 
 def _crowds_out(session: Session, extra_tokens: int, tokens: int) -> bool:

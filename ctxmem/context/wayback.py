@@ -84,14 +84,17 @@ def restore(s: Session, segment_id: int, now: float) -> int:
 
 
 def members(s: Session, group: int, record: Record) -> list[int]:
-    """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's."""
-    first = s.log.get(group)
+    """Return the ids of a group's segments, in order; its results follow it in its session, or in a fork's.
+
+    Without what was rewound or dropped, unless that is the group itself.
+    """
+    first, hidden = s.log.get(group), s.now.state.hidden
     found, shared = [group], {one.session: one.newest for one in s.now.row.ancestors}
     for session in dict.fromkeys((first.session, record.session, s.number)) if first.calls else ():
         for segment_id in s.log.index.session_ids(session, group)[:_NEAR]:
             if len(found) > len(first.calls) or segment_id > shared.get(session, segment_id):
                 break
-            if s.log.get(segment_id).group == group:
+            if segment_id not in hidden and s.log.get(segment_id).group == group:
                 found.append(segment_id)
     return found
 

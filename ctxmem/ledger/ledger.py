@@ -138,15 +138,19 @@ class Ledger:
             pieces = [_sealed(pieces[0].lines, pieces[0].n_groups, bound_tokens - HEADING_TOKENS, count, ())]
         return Ledger(tuple(piece for piece in pieces if piece.lines))
 
-    def without(self, groups: Collection[int], count: Count) -> "Ledger":
-        """Leave out the lines of these groups (after a rewind or a drop); a run goes when its last group does."""
+    def without(self, is_gone: Callable[[int], bool], count: Count) -> "Ledger":
+        """Leave out what is told of segments that are gone (after a rewind or a drop).
+
+        A line for several steps stays for those that are left; it no longer says how often.
+        """
         pieces = []
         for piece in self.pieces:
-            lines = tuple(one for one in piece.lines if one.last not in groups)
-            if lines:
-                pieces.append(
-                    piece if len(lines) == len(piece.lines) else Piece(lines, len(lines), _tokens(lines, count))
-                )
+            left = (_without(one, is_gone) for one in piece.lines)
+            lines = tuple(one for one in left if one is not None)
+            if lines == piece.lines:
+                pieces.append(piece)
+            elif lines:
+                pieces.append(Piece(lines, len(lines), _tokens(lines, count)))
         return Ledger(tuple(pieces))
 
     def erased(self, is_forgotten: Callable[[int], bool]) -> "Ledger":
@@ -168,6 +172,27 @@ class Ledger:
     def unpack(cls, packed: Sequence[Any]) -> "Ledger":
         """Rebuild from `pack`."""
         return cls(tuple(Piece(tuple(map(_unpacked, lines)), n, tokens) for n, tokens, lines in packed))
+
+
+def _without(one: Line, is_gone: Callable[[int], bool]) -> Line | None:
+    """Return what a line tells of segments that are left, None where it tells of none."""
+    doings = [(doing.first or one.first, doing) for doing in one.doings]
+    told = {one.first, one.last, one.source, *(at for at, _ in doings), *(note.source for note in one.notes)}
+    gone = {segment_id for segment_id in told if is_gone(segment_id)}
+    if not gone:
+        return one
+    left = {segment_id for segment_id in told - gone if one.first <= segment_id <= one.last}
+    if not left or (not one.is_run and one.first in gone):
+        return None
+    kept = replace(one, notes=tuple(note for note in one.notes if note.source not in gone))
+    if not one.is_run:
+        return kept
+    done = tuple(Doing(doing.name, first=at) for at, doing in doings if at not in gone)
+    head = one.head if one.source not in gone else ""
+    first, last = min(left), max(left)
+    if first == last and not head:
+        head = ", ".join(map(str, done))
+    return replace(kept, first=first, last=last, source=first, head=head, doings=done)
 
 
 def _erased(one: Line, is_forgotten: Callable[[int], bool]) -> Line:

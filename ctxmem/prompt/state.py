@@ -154,7 +154,7 @@ class State:
         for each in gone:
             self.working.drop(each)
         self.remove(gone)
-        self.ledger = self.ledger.without({group}, tokens.count)
+        self.ledger = self.ledger.without({group, *members}.__contains__, tokens.count)
         self.end_epoch()
 
     def rewind(self, first_id: int, after: Sequence[int]) -> None:
@@ -166,8 +166,7 @@ class State:
         self.systems = [one for one in self.systems if one[0] < first_id]
         self.remove(sorted(gone))
         self.calls.reopen(first_id)
-        later = {one.last for one in self.lines() if one.last >= first_id}
-        self.ledger = self.ledger.without(later, tokens.count)
+        self.ledger = self.ledger.without(lambda segment_id: segment_id >= first_id, tokens.count)
         self.end_epoch()
 
     def shift_turns(self, by: int) -> None:

@@ -90,12 +90,18 @@ class ContextMachine(RuleBasedStateMachine):
         full = [i for i in prompt.segments if i in self.words]
         assert all(self.words[i] in shown for i in full)
         assert not [word for word in self.gone if f"{word} " in shown or f'{word}"' in shown]
-        if self.newest_user:
-            assert self.newest_user[-1] in full
+        if self.newest_user and self.newest_user[-1] not in full:
+            assert self.newest_user[-1] in prompt.stubs  # shortened, where what must stay does not fit
+            assert self.whole_tokens() > self.context._session.now.water.low_tokens
         owners = [next(g for g, members in self.groups.items() if i in members) for i in full]
         assert owners == sorted(owners)
         assert [call.id for call in prompt.closed] == [call.id for call in self.context.open_calls]
         self.sent[prompt.turn] = json.loads(json.dumps(seen(prompt), default=repr))
+
+    def whole_tokens(self):
+        """Count what the groups shown would take whole."""
+        working = self.context._session.now.state.working
+        return int(working.groups["full_tokens"].sum()) + self.context._session.now.closed_tokens
 
     @rule(goal=st.integers(1, 1_500))
     def collect(self, goal):

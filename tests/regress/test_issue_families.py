@@ -88,7 +88,7 @@ def test_an_orphaned_call_blocks_no_collection(memory):
     """One call without an answer disabled compaction for ever."""
     context = memory.context("a", **HOW)
     context.append(user("go"))
-    context.append(assistant(None, ("never", "look", {})))
+    context.append(assistant(None, ("never", "look", {"for": "a needle in this haystack " * 40})))
     fill(context, 80)
     assert context.assemble().tokens <= 3_000
     assert context._session.now.row.collections > 3

@@ -14,7 +14,7 @@ from ctxmem.ledger.abridge import abridge, ledger_bound, room_of_next
 from ctxmem.ledger.gist import escaped, words_of
 from ctxmem.ledger.joining import join
 from ctxmem.ledger.least import cost
-from ctxmem.ledger.ledger import CONTINUED, HEADING, MOST_LINES, Ledger, lines_of
+from ctxmem.ledger.ledger import CONTINUED, HEADING, MOST_LINES, Ledger, Piece, lines_of
 from ctxmem.ledger.line import ASKED, FAILED, OUTCOME, RECORD, SAID, SIZE, Doing, Line, Note
 from ctxmem.ledger.line import NAMES as NAMED
 from ctxmem.ledger.step import line_of
@@ -468,11 +468,30 @@ def test_the_words_of_a_step_join_the_line_of_its_calls():
 
 def test_without_takes_lines_out_and_what_is_left_stays():
     ledger = Ledger().extended([line(g, f"name_{g}") for g in (2, 4, 6)], 1_000, count)
-    left = ledger.without({4}, count)
+    left = ledger.without({4}.__contains__, count)
 
     assert [first for first, _, _ in spans(left.render())] == [2, 6]
     assert left.tokens < ledger.tokens
-    assert ledger.without({2, 4, 6}, count) == Ledger()
+    assert ledger.without({2, 4, 6}.__contains__, count) == Ledger()
+
+
+def test_of_a_line_for_several_steps_what_is_gone_is_told_no_more():
+    steps = [line_of(g, exchange(g, f"found alpha_{g}", path=f"src/{g}.py")) for g in (2, 4, 6)]
+    run = join(steps)
+    ledger = Ledger((Piece((run,), 3, 50),))
+
+    rewound = ledger.without(lambda segment_id: segment_id >= 6, count).pieces[0].lines[0]
+    assert (rewound.first, rewound.last) == (2, 5)
+    assert "4.py" in rewound.text()
+    assert "6.py" not in rewound.text()
+    assert " x3" not in rewound.text()
+
+    dropped = ledger.without({4, 5}.__contains__, count).pieces[0].lines[0]
+    assert (dropped.first, dropped.last) == (2, 6)
+    assert "4.py" not in dropped.text()
+
+    assert ledger.without({2, 3}.__contains__, count).pieces[0].lines[0].first == 4
+    assert ledger.without({2, 3, 4, 5, 6, 7}.__contains__, count) == Ledger()
 
 
 def test_a_name_stands_once_in_the_whole_ledger():

@@ -62,7 +62,6 @@ _ATTEMPTS: Final = (
     _Attempt(_BY_VALUE, 0.10),
     _Attempt(_BY_VALUE),
     _Attempt(_BUT_TASK),
-    _Attempt(_BUT_TASK, takes_ledger=True),  # what users said is whole while it fits at all
     _Attempt(_BUT_TASK, 0.05, cuts=(TASK,)),  # the task is shortened before it goes
     _Attempt(_BUT_TASK, 0.05, cuts=(TASK,), takes_ledger=True),
     _Attempt(_BUT_TASK, 0.05, cuts=_USERS),

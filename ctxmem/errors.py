@@ -21,7 +21,8 @@
     |  |- FormatMismatch                written in a format that this ctxmem does not read
     |  |- StoreDamaged                  bytes on disk are not what was written
     |  `- WriterFenced                  another process took over this writer's slot
-    `- CorruptSegment (ValueError)      one record fails its checksum
+    |- CorruptSegment (ValueError)      one record fails its checksum
+    `- PackageMissing (ImportError)     an adapter needs a package that is not installed here
 
 Each says what is wrong and what to do about it, and carries the facts as attributes.
 """
@@ -169,3 +170,15 @@ class CorruptSegment(CtxMemError, ValueError):
     def __init__(self, message: str, segment_id: int | None = None) -> None:
         super().__init__(message)
         self.segment_id = segment_id
+
+
+class PackageMissing(CtxMemError, ImportError):
+    """An adapter needs a third-party package that is not installed, or whose version it does not support.
+
+    Attributes:
+        extra: the extra of ctxmem-engine that installs it.
+    """
+
+    def __init__(self, message: str, extra: str) -> None:
+        super().__init__(message)
+        self.extra = extra

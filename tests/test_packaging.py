@@ -34,6 +34,18 @@ def test_types_and_data_are_in_the_package():
     assert files.joinpath("data/models.json.gz").is_file()
 
 
+def imported(paths) -> set[str]:
+    """Third-party packages that these files import."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"ctxmem"}
+
+
 def test_every_dependency_is_imported_and_every_import_is_a_dependency():
     names = {"pystemmer": "Stemmer"}
     declared = {
@@ -42,15 +54,20 @@ def test_every_dependency_is_imported_and_every_import_is_a_dependency():
         if "extra ==" not in requirement
         for name in [re.split(r"[^A-Za-z0-9_-]", requirement)[0].lower()]
     }
-    imported = set()
-    for path in (ROOT / "ctxmem").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imported.add(node.module.partition(".")[0])
+    adapters = set((ROOT / "ctxmem/adapters").rglob("*.py"))
 
-    assert imported - sys.stdlib_module_names - {"ctxmem"} == declared
+    assert imported(set((ROOT / "ctxmem").rglob("*.py")) - adapters) == declared
+
+
+def test_every_adapter_has_an_extra_of_its_name():
+    adapters = {one.name.removesuffix(".py") for one in (ROOT / "ctxmem/adapters").iterdir()} - {
+        "__init__",
+        "__pycache__",
+    }
+    table = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
+    extras = set(re.findall(r"^(\S+) = \[", table.partition("\n[")[0], re.MULTILINE))
+
+    assert {one.replace("_", "-") for one in adapters} <= extras
 
 
 def test_the_changelog_has_a_place_for_what_comes_next():

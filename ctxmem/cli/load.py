@@ -1,148 +1,199 @@
 """`ctxmem import`: load files of other programs into a store, streamed; a second run adds nothing twice."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-import ctxmem
 from ctxmem.cli import output, shared
-from ctxmem.errors import BadInput, WindowOverflow
-from ctxmem.transcripts import FORMATS, Conversation, conversations, detect, items
+from ctxmem.cli.importing import DEFAULT_MODEL, Import
+from ctxmem.errors import BadInput
+from ctxmem.transcripts import FORMATS, ITEMS, detect, each_file, entries, items
 
-# Messages between two barriers: bounds what is held in memory, costs one flush.
-_FLUSH_EVERY = 1_000
 _NAMED = 10  # files passed over that are named
+_POLL_S = 2.0
+_HOMES = {
+    "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", ("projects",)),
+    "codex": ("CODEX_HOME", ".codex", ("sessions", "archived_sessions")),
+}
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @shared.store_option
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Read as this format instead of guessing.")
+@click.option("--claude-code", is_flag=True, help="Import what Claude Code keeps in ~/.claude or CLAUDE_CONFIG_DIR.")
+@click.option("--codex", is_flag=True, help="Import what Codex keeps in ~/.codex or CODEX_HOME.")
+@click.option("--as", "form", type=click.Choice(FORMATS), help="Read as this format instead of guessing.")
 @click.option(
     "--session", help="Put everything in this session; default: conversations in one each, other items in none."
 )
 @click.option(
-    "--model", default="gpt-4.1", show_default=True, help="The model whose tokens conversations are counted in."
+    "--model",
+    help=f"The model whose tokens are counted; default: the one a conversation names, else {DEFAULT_MODEL}.",
 )
 @click.option(
     "--facet", "facets", multiple=True, callback=shared.facet, metavar="NAME=VALUE", help="Add a facet to all."
 )
+@click.option("--watch", is_flag=True, help="Go on, and import what is new when a file grows, until Ctrl-C.")
 @shared.as_json
 def import_command(
     *,
     files: tuple[Path, ...],
     store: Path,
+    claude_code: bool,
+    codex: bool,
     form: str | None,
     session: str | None,
-    model: str,
+    model: str | None,
     facets: dict[str, Any],
+    watch: bool,
     is_json: bool,
 ) -> None:
-    """Import OpenAI messages, the old JSON stash, plain text and source trees.
+    """Import conversations of coding agents and chat programs, OpenAI messages, plain text and source trees.
 
-    The store is made where it is missing. Each item has a key from its file, so importing again adds only what is new.
-    Files are UTF-8 text from beginning to end: another is refused, or passed over in a tree and named on stderr.
+    What a file or directory holds is told from its content. The store is made where it is missing. Each message has a
+    key from its file, so importing again adds only what is new. Lines that cannot be read are counted and left out; a
+    file that is no UTF-8 text is refused, or passed over in a tree and named on stderr. See docs/import.md.
     """
-    passed_over: list[str] = []
-    sources = [_source(file, form, passed_over.append) for file in files]  # each is looked at before a store is made
-    done: list[dict[str, Any]] = []
+    named = [(file, form) for file in files]
+    for is_wanted, program in ((claude_code, "claude-code"), (codex, "codex")):
+        named += [(folder, program) for folder in _homes(program)] if is_wanted else []
+    if not named:
+        raise click.UsageError("Name a file or directory, or give --claude-code or --codex.")
+    sources = [_source(file, given) for file, given in named]  # each is looked at before a store is made
+    memory, log = shared.open_for_writing(store)
     try:
-        with ctxmem.open(store) as memory, output.progress("importing") as progress:
-            load = _Load(memory, session, model, facets, progress)
-            done += [load.source(source) for source in sources]
+        with memory:
+            work = _Work(Import(memory, log, session=session, model=model, facets=facets))
+            with output.progress("importing, MB", total=sum(source.megabytes for source in sources) or None) as bar:
+                done = [work.source(source, bar) for source in sources]
+            _report(done, work.passed_over, is_json=is_json)
+            if watch:
+                work.follow(sources, is_json=is_json)
     except KeyboardInterrupt as exc:
         raise click.Abort("Interrupted: what was imported is kept, the same command goes on from there.") from exc
+
+
+def _homes(program: str) -> list[Path]:
+    """Return the directories where a program keeps its transcripts.
+
+    Raises:
+        BadInput: there is none.
+    """
+    variable, default, below = _HOMES[program]
+    home = Path(os.environ.get(variable) or Path.home() / default)
+    found = [home / name for name in below if (home / name).is_dir()]
+    if not found:
+        raise BadInput(f"There are no transcripts of {program} in {home}: name their directory, or set {variable}.")
+    return found
+
+
+class _Source(NamedTuple):
+    """One argument: a file or tree, and how it is read."""
+
+    path: Path
+    form: str
+
+    def files(self) -> list[tuple[Path, str]]:
+        """List its transcripts as they are now; none of what holds items."""
+        return [] if self.form in ITEMS else each_file(self.path, self.form)
+
+    @property
+    def megabytes(self) -> float:
+        """The size of its transcripts."""
+        return sum(_stamp(file)[1] for file, _ in self.files()) / 1e6
+
+
+def _source(path: Path, given: str | None) -> _Source:
+    form = given or detect(path)
+    if path.is_file() or form in ITEMS:
+        (items if form in ITEMS else lambda p, f: entries(p, f, Counter()))(path, form)
+    return _Source(path, form)
+
+
+def _stamp(file: Path) -> tuple[float, int]:
+    """Return what changes when a file does: its time, in seconds, and its size; zeros where it is gone."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0.0, 0
+    return found.st_mtime, found.st_size
+
+
+class _Work:
+    """Brings sources to an import, remembers which files it has seen, and says what came of each."""
+
+    def __init__(self, target: Import) -> None:
+        self._target = target
+        self._seen: dict[Path, tuple[float, int]] = {}
+        self._megabytes = 0.0
+        self.passed_over: list[str] = []
+
+    def source(self, source: _Source, progress: Callable[[float], None]) -> dict[str, Any]:
+        """Import one argument; return what to print of it."""
+        target = self._target
+        known, skipped, segments = target.known, target.skipped.copy(), target.segments
+        target.sessions.clear()
+        found = source.files()
+        for file, form in found:
+            self._file(file, form, is_alone=source.path.is_file())
+            self._megabytes += self._seen[file][1] / 1e6
+            progress(self._megabytes)
+        if source.form in ITEMS:
+            target.items(items(source.path, source.form, self.passed_over.append), progress)
+        return {
+            "file": str(source.path),
+            "format": source.form,
+            "files": len(found),
+            "sessions": len(target.sessions),
+            "segments": target.segments - segments,
+            "known": target.known - known,
+            "skipped": dict(target.skipped - skipped),
+        }
+
+    def _file(self, file: Path, form: str, *, is_alone: bool) -> None:
+        """Import one transcript; in a tree, one that cannot be read is passed over."""
+        self._seen[file] = written_at, _ = _stamp(file)
+        try:
+            self._target.entries(entries(file, form, self._target.skipped), written_at)
+        except (BadInput, OSError) as exc:
+            if is_alone:
+                raise
+            self.passed_over.append(str(exc))
+
+    def follow(self, sources: list[_Source], *, is_json: bool) -> None:
+        """Import what is new whenever a file has changed, until an interrupt."""
+        try:
+            while True:
+                time.sleep(_POLL_S)
+                done = [one for source in sources for one in self._changed(source)]
+                if done:
+                    _report(done, [], is_json=is_json)
+        except KeyboardInterrupt:
+            return
+
+    def _changed(self, source: _Source) -> list[dict[str, Any]]:
+        """Import the files that have changed; what was appended is on disk when this returns."""
+        changed = [pair for pair in source.files() if self._seen.get(pair[0]) != _stamp(pair[0])]
+        done = (self.source(_Source(file, form), lambda _: None) for file, form in changed)
+        return [one for one in done if one["segments"]]
+
+
+def _report(done: list[dict[str, Any]], passed_over: list[str], *, is_json: bool) -> None:
     if passed_over:
         more = f" and {len(passed_over) - _NAMED} more" if len(passed_over) > _NAMED else ""
         click.echo(output.harmless(f"Passed over: {', '.join(passed_over[:_NAMED])}{more}."), err=True)
     if is_json:
         output.print_json(done)
         return
-    rows = [(one["file"], one["format"], f"{one['segments']:,}", f"{one['known']:,}") for one in done]
-    output.table("", ["file", "format", "new segments", "known already"], rows, numbers=(2, 3))
-
-
-class _Source(NamedTuple):
-    """What one file or tree holds, not read yet: conversations of the format "openai", items of the others."""
-
-    file: Path
-    form: str
-    conversations: Iterator[Conversation]
-    items: Iterator[dict[str, Any]]
-
-
-def _source(file: Path, given: str | None, passed_over: Callable[[str], None]) -> _Source:
-    form = given or detect(file)
-    if form == "openai":
-        return _Source(file, form, conversations(file, form), iter(()))
-    return _Source(file, form, iter(()), items(file, form, passed_over))
-
-
-class _Load:
-    """Loads items into one memory or session, and counts them."""
-
-    def __init__(
-        self,
-        memory: ctxmem.Memory,
-        session: str | None,
-        model: str,
-        facets: dict[str, Any],
-        progress: Callable[[float], None],
-    ) -> None:
-        self._memory, self._session, self._model = memory, session, model
-        self._facets, self._progress = facets, progress
-        self._there = _segments(memory)
-        self.count = 0
-        self.known = 0
-
-    def source(self, source: _Source) -> dict[str, Any]:
-        """Load one file or tree; return what to print of it."""
-        before, known = self.count, self.known
-        for conversation in source.conversations:
-            self.conversation(conversation, source.file)
-        if source.form != "openai":
-            self.items(source.items)
-        new, known = self.count - before, self.known - known
-        return {"file": str(source.file), "format": source.form, "segments": new, "known": known}
-
-    def items(self, given: Iterator[dict[str, Any]]) -> None:
-        """Stream items through `add_many`: constant memory but for the ids."""
-        base = self.count + self.known
-        ids = self._memory.add_many(
-            ({**item, **self._facets, "session": self._session} for item in given),
-            progress=lambda n: self._progress(base + n),
-        )
-        self._tally(ids)
-
-    def conversation(self, conversation: Conversation, file: Path) -> None:
-        """Append a conversation's messages as an agent would, so that its session can go on from there."""
-        name = self._session or conversation.name
-        ids = []
-        with self._memory.context(name, model=self._model) as context:
-            for number, message in enumerate(conversation.messages):
-                key = f"{file.name[-80:]}#{conversation.name[-200:]}#{number}"
-                ids.append(context.append(message, key=key, **self._facets).id)
-                self._progress(self.count + self.known + len(ids))
-                if number % _FLUSH_EVERY == _FLUSH_EVERY - 1:
-                    self._memory.flush()
-            # Assemble once: `show` has something to show, and the session resumes from it. There is none where
-            # nothing is to be sent yet, or where the messages do not fit.
-            with contextlib.suppress(WindowOverflow, BadInput):
-                context.assemble()
-        self._tally(ids)
-
-    def _tally(self, ids: list[int]) -> None:
-        """Count the segments that are new as what the store has grown by: a known key returns its old segment."""
-        there = _segments(self._memory)
-        new = min(len(ids), max(0, there - self._there))
-        self._there = there
-        self.count += new
-        self.known += len(ids) - new
-
-
-def _segments(memory: ctxmem.Memory) -> int:
-    """Return how many segments the store holds."""
-    return int(memory.stats()["segments"])
+    columns = ("files", "sessions", "segments", "known")
+    rows = [(one["file"], one["format"], *(f"{one[name]:,}" for name in columns)) for one in done]
+    titles = ["file", "format", "transcripts", "sessions", "new segments", "known already"]
+    output.table("", titles, rows, numbers=(2, 3, 4, 5))
+    skipped = sum((Counter(one["skipped"]) for one in done), Counter[str]())
+    if skipped:
+        output.say("Left out: " + "; ".join(f"{n:,} x {what}" for what, n in skipped.most_common()) + ".")

@@ -48,8 +48,17 @@ def open_existing(store: Path, *, readonly: bool = True) -> ctxmem.Memory:
 def open_with_log(store: Path) -> tuple[ctxmem.Memory, Log]:
     """Open a store for reading, with the log under it, which lists the sessions. Raises as `open_existing`."""
     _require(store)
+    return _opened(store, readonly=True)
+
+
+def open_for_writing(store: Path) -> tuple[ctxmem.Memory, Log]:
+    """Open a store, making it where it is missing, with the log under it, which knows what a key names."""
+    return _opened(store, readonly=False)
+
+
+def _opened(store: Path, *, readonly: bool) -> tuple[ctxmem.Memory, Log]:
     options = ctxmem.Options()
-    log = Log.open(store, readonly=True, options=options)
+    log = Log.open(store, readonly=readonly, options=options)
     return ctxmem.Memory(log, options), log
 
 

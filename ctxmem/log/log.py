@@ -141,6 +141,10 @@ class Log:
         """Return the segment that a key names already, or None. Raises `KeyConflict` where it holds other content."""
         return self._writer.known(names.key_name(record.session, key), codec.content_digest(record))
 
+    def keyed(self, session: int, key: str) -> int | None:
+        """Return the segment that a key of a session names, whatever it holds; None where the key is free."""
+        return self._writer.keyed(names.key_name(session, key))
+
     def rise_above(self, segment_id: int) -> None:
         """Give only ids above this one from now on: a session that another writer began goes on in order."""
         self._usable()

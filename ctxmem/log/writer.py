@@ -175,20 +175,29 @@ class Writer:
         with self._lock:
             return self._known(key, digest)
 
+    def keyed(self, key: bytes) -> int | None:
+        """Return the segment that a key names, queued or committed, whatever it holds; None where it is free."""
+        with self._lock:
+            found = self._find(key)
+        return None if found is None else found[0]
+
     def _known(self, key: bytes, digest: bytes) -> int | None:
         """Do as `known`; the caller holds `Writer._lock`."""
-        item = self._queue.by_key(key)
-        if item is not None:
-            segment_id, known_digest = item.segment_id, item.digest
-        else:
-            with self._store.snapshot() as snapshot:
-                found = names.find_key(snapshot, key)
-            if found is None:
-                return None
-            segment_id, known_digest = found
+        found = self._find(key)
+        if found is None:
+            return None
+        segment_id, known_digest = found
         if known_digest != digest:
             raise KeyConflict(f"this key names segment {segment_id}, which holds other content", segment_id)
         return segment_id
+
+    def _find(self, key: bytes) -> tuple[int, bytes] | None:
+        """Return the segment that a key names and its digest; the caller holds `Writer._lock`."""
+        item = self._queue.by_key(key)
+        if item is not None:
+            return item.segment_id, item.digest
+        with self._store.snapshot() as snapshot:
+            return names.find_key(snapshot, key)
 
 
 def _apply(

@@ -4,12 +4,14 @@ It checks only that a message is an object with a role; what a provider makes of
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from ctxmem.errors import BadInput
+from ctxmem.transcripts.entry import Entry
 from ctxmem.transcripts.pull import Pull
 
 
@@ -25,7 +27,26 @@ class Conversation:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(path: Path) -> Iterator[Conversation]:
+def fits(head: Mapping[str, Any]) -> bool:
+    """Say whether an object is a message, or holds a list of messages."""
+    messages = head.get("messages")
+    is_list = isinstance(messages, list) and (not messages or _is_message(messages[0]))
+    return isinstance(head.get("role"), str) or is_list
+
+
+def read(path: Path, skipped: Counter[str]) -> Iterator[Entry]:  # noqa: ARG001 - a damaged file is refused
+    """Yield the messages of every conversation; without ids of their own, they are named by their places.
+
+    Raises:
+        BadInput: as `conversations`; the conversations before were already given.
+    """
+    for conversation in conversations(path):
+        for number, message in enumerate(conversation.messages):
+            key = f"{path.name[-80:]}#{conversation.name[-200:]}#{number}"
+            yield Entry(conversation.name, key, message)
+
+
+def conversations(path: Path) -> Iterator[Conversation]:
     """Read every conversation of the file, one in memory at a time.
 
     Raises:

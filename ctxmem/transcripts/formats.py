@@ -2,24 +2,45 @@
 
 I1. Only regular files and directories are opened: reading a pipe or a device could wait for ever, and works only once.
 I2. A file that is not UTF-8 from beginning to end is refused before any of it is yielded; in a tree it is passed over.
+    Of a format of lines (`BY_LINE`) only the damaged lines are left out: its writer may still be at work.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctxmem.errors import BadInput
-from ctxmem.transcripts import chat, stash, text
+from ctxmem.transcripts import chat, claude_code, stash, text
 from ctxmem.transcripts.chat import Conversation
+from ctxmem.transcripts.entry import Entry
 from ctxmem.transcripts.pull import Pull
 
-FORMATS = ("openai", "stash", "text")
-# One row a format of items; conversations have one of their own, since they keep calls and results together.
-READERS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]]]] = {
+
+class Reader(NamedTuple):
+    """A format of conversations: how an object at a file's beginning tells it, and how the file is read."""
+
+    fits: Callable[[Mapping[str, Any]], bool]
+    read: Callable[[Path, Counter[str]], Iterator[Entry]]
+
+
+# One row a format, asked in this order.
+READERS: dict[str, Reader] = {
+    "claude-code": Reader(claude_code.fits, claude_code.read),
+    "openai": Reader(chat.fits, chat.read),
+}
+ITEMS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]]]] = {
     "stash": stash.read,
     "text": text.read,
 }
-_CONVERSATIONS: dict[str, Callable[[Path], Iterator[Conversation]]] = {"openai": chat.read}
+FORMATS = (*READERS, *ITEMS)
+BY_LINE = frozenset({"claude-code"})
+TREE = "transcripts"  # of a directory, each of whose files has a format of its own
+
+_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+_LOOKED_AT = 50  # values at a file's beginning that are asked for their format
+_FILES_LOOKED_AT = 200
 
 
 def _unheard(_what: str) -> None:
@@ -27,15 +48,15 @@ def _unheard(_what: str) -> None:
 
 
 def detect(path: Path) -> str:
-    """Name the format of a file or directory, from its first 64 KB.
+    """Name the format of a file or directory, from its beginning: `TREE` where most files are transcripts.
 
     Raises:
         BadInput: there is no such path, or it is neither a file nor a directory.
     """
     _check_kind(path)
     if path.is_dir():
-        return "text"
-    if path.suffix.lower() not in {".json", ".jsonl", ".ndjson", ""}:
+        return TREE if _holds_transcripts(path) else "text"
+    if path.suffix.lower() not in {*_SUFFIXES, ""}:
         return "text"
     try:
         with path.open(encoding="utf-8") as stream:
@@ -52,46 +73,119 @@ def _check_kind(path: Path) -> None:
         raise BadInput(f"{path} is a pipe, a socket or a device: write what it gives into a file and name that.")
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, form: str) -> None:
     """Raise `BadInput` for what no reader can read: see I1 and I2."""
     _check_kind(path)
-    found = "" if path.is_dir() else text.trouble(path)
+    found = "" if path.is_dir() or form in BY_LINE else text.trouble(path)
     if found:
         raise BadInput(f"{path} is not UTF-8 text ({found}): convert it first, for example with iconv.")
 
 
 def _of_json(pull: Pull) -> str:
-    """Return the format of JSON text by its first keys: O(1) in the file, unless its first value is large."""
+    """Return the format of JSON text by its first values: O(1) in the file, unless one of them is large."""
     if pull.peek() == "[":
         pull.take("[")
-        if pull.peek() != "{":
-            return "openai" if pull.peek() == "]" else "text"
-        first = pull.value()
-        return "openai" if "role" in first else "stash" if "segment_id" in first else "text"
-    if pull.peek() != "{":
-        return "text"
-    for key in pull.members():
-        if key == "segments":
-            return "stash"
-        if key in {"messages", "role"}:
+        if pull.peek() == "]":
             return "openai"
-        pull.value()
+        first = pull.value() if pull.peek() == "{" else {}
+        return _form(first) or "text"
+    for _ in range(_LOOKED_AT):
+        if pull.peek() != "{":
+            break
+        for head in _heads(pull):
+            if found := _form(head):
+                return found
     return "text"
 
 
+def _heads(pull: Pull) -> Iterator[dict[str, Any]]:
+    """Yield an object after each of its members; of an array that it holds, only the first value is kept."""
+    head: dict[str, Any] = {}
+    for key in pull.members():
+        if pull.peek() != "[":
+            head[key] = pull.value()
+            yield head
+            continue
+        head[key] = []
+        for value in pull.elements():
+            if not head[key]:
+                head[key].append(value)
+                yield head
+        if not head[key]:
+            yield head
+
+
+def _form(head: Mapping[str, Any]) -> str | None:
+    found = next((name for name, reader in READERS.items() if reader.fits(head)), None)
+    return found or ("stash" if "segments" in head or "segment_id" in head else None)
+
+
+def _holds_transcripts(root: Path) -> bool:
+    """Say whether most files of a tree are transcripts, by the first of them."""
+    n_transcripts = n_others = 0
+    for path in _files(root):
+        if path.parent.name == "tool-results" or path.name.endswith(".meta.json"):
+            continue  # what Claude Code keeps beside its transcripts
+        is_transcript = path.suffix.lower() in _SUFFIXES and detect(path) in READERS
+        n_transcripts += is_transcript
+        n_others += not is_transcript
+        if n_transcripts + n_others == _FILES_LOOKED_AT:
+            break
+    return n_transcripts > n_others
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Yield every regular file of a tree but hidden ones; links are not followed."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def each_file(path: Path, form: str) -> list[tuple[Path, str]]:
+    """Return each transcript of a file or tree with its format, the oldest first: what continues one comes after it.
+
+    With a format given for a tree, all its JSON is read as that.
+    """
+    if not path.is_dir():
+        return [(path, form)]
+    suffixes = {".jsonl"} if form in BY_LINE else _SUFFIXES
+    found = [(file, form if form != TREE else detect(file)) for file in _files(path) if file.suffix.lower() in suffixes]
+    return sorted((pair for pair in found if pair[1] in READERS), key=lambda pair: (_written_at(pair[0]), pair[0]))
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # gone since it was listed
+        return 0
+
+
 def conversations(path: Path, form: str | None = None) -> Iterator[Conversation]:
-    """Read the conversations of a file.
+    """Read the conversations of a file of OpenAI messages.
 
     Raises:
         BadInput: its format holds none; or as `detect`.
     """
     form = form or detect(path)
-    _check(path)
-    if form not in _CONVERSATIONS:
+    _check(path, form)
+    if form != "openai":
         raise BadInput(
-            f"{path.name} holds no conversation (it reads as {form}): give OpenAI messages as JSON or JSONL."
+            f"{path.name} holds no conversation of OpenAI messages (it reads as {form}): give those as JSON or JSONL."
         )
-    return _CONVERSATIONS[form](path)
+    return chat.conversations(path)
+
+
+def entries(path: Path, form: str, skipped: Counter[str]) -> Iterator[Entry]:
+    """Read the messages of a transcript; `skipped` counts what is left out, by what it is.
+
+    Raises:
+        BadInput: its format holds items; or as `detect`.
+    """
+    _check(path, form)
+    if form not in READERS:
+        raise BadInput(f"{path.name} holds no conversation (it reads as {form}): known are {', '.join(READERS)}.")
+    return READERS[form].read(path, skipped)
 
 
 def items(
@@ -103,7 +197,7 @@ def items(
         BadInput: its format holds conversations, or is unknown; or as `detect`.
     """
     form = form or detect(path)
-    _check(path)
-    if form not in READERS:
-        raise BadInput(f"{path.name} does not read as items but as {form}: known are {', '.join(sorted(READERS))}.")
-    return READERS[form](path, passed_over)
+    _check(path, form)
+    if form not in ITEMS:
+        raise BadInput(f"{path.name} does not read as items but as {form}: known are {', '.join(sorted(ITEMS))}.")
+    return ITEMS[form](path, passed_over)

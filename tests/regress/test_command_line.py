@@ -152,7 +152,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(call, tmp_path):
     os.mkfifo(pipe)
     os.mkfifo(directory / "b.txt")
 
-    for given in ([pipe], [pipe, "--format", "text"], [pipe, "--format", "openai"], ["/dev/null"], [directory, pipe]):
+    for given in ([pipe], [pipe, "--as", "text"], [pipe, "--as", "openai"], ["/dev/null"], [directory, pipe]):
         code, said = call("import", *given, "--store", tmp_path / "s")
         assert (code, said.count("\n")) == (1, 1)
         assert "is a pipe, a socket or a device" in said
@@ -168,7 +168,7 @@ def test_bytes_that_are_no_utf8_are_refused_before_anything_is_written(call, tmp
     path = tmp_path / f"x.{'txt' if form == 'text' else 'json'}"
     path.write_bytes(start + b"a" * n_before + b"caf\xe9")
 
-    code, said = call("import", path, "--format", form, "--store", tmp_path / "s")
+    code, said = call("import", path, "--as", form, "--store", tmp_path / "s")
 
     assert code == 1
     assert f"not UTF-8 at byte {len(start) + n_before + 3:,}" in said

@@ -70,8 +70,9 @@ def test_import_counts_what_is_new_and_doubles_nothing(run, chat, tmp_path):
     first = json.loads(run("import", chat, "--store", store, "--json")[1])
     again = json.loads(run("import", chat, "--store", store, "--json")[1])
 
-    assert first == [{"file": str(chat), "format": "openai", "segments": 10, "known": 0}]
-    assert again == [{"file": str(chat), "format": "openai", "segments": 0, "known": 10}]
+    counts = {"file": str(chat), "format": "openai", "files": 1, "sessions": 2, "skipped": {}}
+    assert first == [{**counts, "segments": 10, "known": 0}]
+    assert again == [{**counts, "segments": 0, "known": 10}]
     with ctxmem.open(store) as memory:
         assert len(memory.search(session="one", limit=100)) == 5
         assert memory.search("barges", session="one", kind="tool")[0].segment.message == MESSAGES[3]

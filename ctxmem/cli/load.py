@@ -110,8 +110,8 @@ class _Source(NamedTuple):
 
 def _source(path: Path, given: str | None) -> _Source:
     form = given or detect(path)
-    if path.is_file() or form in ITEMS:
-        (items if form in ITEMS else lambda p, f: entries(p, f, Counter()))(path, form)
+    if not path.is_dir() or form in ITEMS:
+        _ = items(path, form) if form in ITEMS else entries(path, form, Counter())
     return _Source(path, form)
 
 
@@ -140,7 +140,7 @@ class _Work:
         target.sessions.clear()
         found = source.files()
         for file, form in found:
-            self._file(file, form, is_alone=source.path.is_file())
+            self._file(file, form, is_alone=not source.path.is_dir())
             self._megabytes += self._seen[file][1] / 1e6
             progress(self._megabytes)
         if source.form in ITEMS:
@@ -163,7 +163,7 @@ class _Work:
         except (BadInput, OSError) as exc:
             if is_alone:
                 raise
-            self.passed_over.append(str(exc))
+            self.passed_over.append(str(exc).rstrip("."))
 
     def follow(self, sources: list[_Source], *, is_json: bool) -> None:
         """Import what is new whenever a file has changed, until an interrupt."""

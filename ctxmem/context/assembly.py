@@ -211,10 +211,12 @@ def _find(session: Session, request: TurnRequest) -> Recall | None:
         return None
     asked = (request.recall or "")[-_ASKED_CHARS:]
     names = words_of(asked)[:_MOST_NAMES]
+    words = _long_words(asked) if names else []
     exclude = now.state.visible() | now.state.worded() | now.state.hidden | session.beyond_fork()
-    fresh = _not_shown(session, names)
+    not_shown = _not_shown(session, [*names, *words])
+    fresh = [name for name in names if name in not_shown]
     if names and not fresh:
-        fresh = _rare(session, _not_shown(session, _long_words(asked)), exclude)
+        fresh = _rare(session, [word for word in words if word in not_shown], exclude)
         if not fresh:
             return None
     hits = session.log.index.search(query, limit=_CANDIDATES, sessions=session.reach(), exclude=exclude)
@@ -226,15 +228,15 @@ def _find(session: Session, request: TurnRequest) -> Recall | None:
     return choose(best[:_MOST_QUOTES], request.recall or "", session.log.get, limit_tokens)
 
 
-def _not_shown(session: Session, names: Sequence[str]) -> list[str]:
+def _not_shown(session: Session, names: Sequence[str]) -> set[str]:
     """Return the names that the last prompt told nothing of; the ledger tells something by records and words."""
     if not names:
-        return []
+        return set()
     now = session.now
     shown = {one.segment_id for one in now.state.working.shown() if one.form == FULL}.union(*now.state.quoted.values())
     texts = [record.text for record in session.log.get_many(sorted(i for i in shown if i <= now.row.newest))]
     texts += [note.text for line in now.state.lines() for note in line.notes if note.kind in {RECORD, SAID}]
-    return [name for name in names if not any(name in text for text in texts)]
+    return {name for name in names if not any(name in text for text in texts)}
 
 
 def _long_words(text: str) -> list[str]:

@@ -122,6 +122,19 @@ def test_restore_refuses_what_would_take_the_prompt(memory):
     assert seen(context.assemble()) == before
 
 
+def test_a_call_answered_again_after_a_rewind_comes_back_with_its_new_answer(memory):
+    context = memory.context("a", **HOW)
+    context.append(user("go"))
+    context.append(assistant(None, ("t", "fetch", {"what": "it"})))
+    context.rewind(context.result("t", "the first answer").id)
+    context.result("t", "the second answer")
+    fill(context, 14, start=100)
+    context.restore(1)
+    text = text_of(context.assemble())
+    assert "the second answer" in text
+    assert "the first answer" not in text
+
+
 @pytest.mark.parametrize("limit", [0, 40, 90, 200, 600])
 def test_recall_brings_hidden_things_once_and_within_its_tokens(memory, limit):
     context = memory.context("a", **HOW)
@@ -178,6 +191,17 @@ def test_where_nothing_new_is_asked_nothing_is_recalled(memory):
         context.append(assistant("I look at part2.py, where value2 is."))
         context.assemble(recall="value2 part2", recall_tokens=300)
     assert len(context._session.now.state.quoted) == n_shown == 1
+
+
+def test_beside_a_known_name_a_rare_long_word_is_as_good_as_a_new_one(memory):
+    context = memory.context("a", **HOW)
+    wanted = hidden(context, "class thermoregulator in part2.py:\n" + "    pass the time\n" * 60)
+    context.append(user("the part2.py of before"))
+    context.assemble()
+    context.append(user("What is thermoregulator in part2.py?"))
+    prompt = context.assemble(recall="What is thermoregulator in part2.py?", recall_tokens=300)
+    quotes = memory._log.get(prompt.segments[-1]).facts.quotes
+    assert wanted in {quote.segment_id for quote in quotes}
 
 
 def test_neither_recall_nor_ledger_can_be_forged(memory):

@@ -19,7 +19,10 @@ PACKAGE = "ctxmem"
 # (rooms, what they hold), lowest first. `docs/architecture.md` shows this list; a test compares the two.
 FLOORS: list[tuple[str, str]] = [
     ("errors segment tokens", "values that travel, and the tokenizer"),
-    ("inputs models options codec", "checks of arguments, the table of models, options, bytes of records"),
+    (
+        "inputs moments models options codec",
+        "checks of arguments, times, the table of models, options, bytes of records",
+    ),
     ("providers ledger search", "messages, lines and words, as values"),
     ("collector prompt", "what goes and what a prompt is, as values"),
     ("store", "the disk: bytes under keys"),

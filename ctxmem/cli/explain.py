@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ctxmem import moments
 from ctxmem.cli import find, output, shared
 from ctxmem.cli.sessions import context_of
 from ctxmem.segment import Hit
@@ -30,7 +31,7 @@ def explain_command(*, segment_id: int, store: Path, is_json: bool) -> None:
     output.pairs(
         f"#{segment.id} {segment.kind}" + (f" in session {segment.session}" if segment.session else ""),
         {
-            "at": shared.shown_time(segment.at),
+            "at": moments.shown(segment.at),
             "tokens": f"{segment.tokens:,}",
             "group": segment.group,
             "facets": ", ".join(f"{name}={value}" for name, value in segment.facets.items()) or "none",

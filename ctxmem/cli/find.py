@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 import ctxmem
+from ctxmem import moments
 from ctxmem.cli import output, shared
 
 
@@ -79,7 +80,7 @@ def as_plain(hit: ctxmem.Hit) -> dict[str, Any]:
 
 
 def _about(segment: ctxmem.Segment) -> str:
-    named = [segment.session or "", segment.kind, shared.shown_time(segment.at)]
+    named = [segment.session or "", segment.kind, moments.shown(segment.at)]
     named += [f"{name}={value}" for name, value in segment.facets.items()]
     return " ".join(part for part in named if part)
 

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import ctxmem
-from ctxmem import inputs
+from ctxmem import inputs, moments
 from ctxmem.errors import BadInput
 from ctxmem.log import Log
 
@@ -67,18 +66,14 @@ def _require(store: Path) -> None:
         raise BadInput(f"There is no store at {store}: name one with --store, or fill one with `ctxmem import`.")
 
 
-def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+def moment(_context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """Read a time option: seconds since the epoch, or ISO 8601 in local time where no zone is given."""
     if value is None:
         return None
     try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone().timestamp()
-    except ValueError as exc:
-        raise click.BadParameter(f"{value!r} is no time: give 2026-11-21, 2026-11-21T10:00 or seconds.") from exc
+        return moments.read(value, parameter.name or "at")
+    except BadInput as exc:
+        raise click.BadParameter(str(exc)) from exc
 
 
 def facet(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -107,11 +102,3 @@ def add_facet(facets: dict[str, Any], name: str, value: str | int) -> None:
         facets[name] = value
     else:
         facets[name] = [*(held if isinstance(held, list) else [held]), value]
-
-
-def shown_time(at: float) -> str:
-    """Show a time for people: local, to the second; in seconds where no calendar reaches."""
-    try:
-        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{at:.0f} s"

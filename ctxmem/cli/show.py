@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import ctxmem
+from ctxmem import moments
 from ctxmem.cli import output, shared
 from ctxmem.cli.sessions import SessionEntry, context_of, sessions
 from ctxmem.errors import BadInput
@@ -52,7 +53,7 @@ def _list(found: list[SessionEntry], *, is_json: bool) -> None:
                 f"{one['turn']:,}",
                 f"{one['epoch']:,}",
                 one["model"] or "",
-                shared.shown_time(one["last_at"]) if one["last_at"] else "",
+                moments.shown(one["last_at"]) if one["last_at"] else "",
             )
             for one in plain
         ]

@@ -260,6 +260,7 @@ def test_the_models_tools_answer_whatever_is_asked(memory):
         {"id": "x"},
         {"id": -1},
         {"id": 2**40},
+        {"id": "9" * 5_000},
         {"id": 0, "offset": -1},
         {"id": 0, "offset": 99},
     ]

@@ -323,3 +323,8 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def log_of(memory: Memory) -> Log:
+    """Return the log under a memory, for what is built on ctxmem and is no part of the public surface."""
+    return memory._log  # noqa: SLF001 - this module's own class

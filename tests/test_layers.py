@@ -50,6 +50,10 @@ OWNERS = {
     "tiktoken": "tokens",
     "Stemmer": "search.english",
     "sortedcontainers": "search.tail",
+    "mcp": "adapters.mcp",
+    "mcp_types": "adapters.mcp",
+    "anyio": "adapters.mcp",
+    "uvicorn": "adapters.mcp",
     "click": "cli",
     "rich": "cli",
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "stats": "care",
     "check": "care",
     "backup": "care",
+    "mcp": "mcp",
 }
 
 

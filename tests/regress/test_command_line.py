@@ -91,7 +91,7 @@ def arguments(tmp_path, store):
     }
 
 
-FAST = sorted(set(COMMANDS) - {"demo"})  # a demo takes seconds, and prints as the others do
+FAST = sorted(set(COMMANDS) - {"demo", "mcp"})  # a demo takes seconds and prints as the others do; mcp prints nothing
 
 
 @pytest.mark.parametrize("name", FAST)

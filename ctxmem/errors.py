@@ -3,6 +3,7 @@
     CtxMemError
     |- BadInput (ValueError)            the caller's argument is wrong; nothing was written
     |  |- BadMessage                    a message no provider shape explains
+    |  |- ServerHeldHistory             a list that only goes on what a provider's server holds
     |  |- BadQuery                      a search query that cannot be answered
     |  |- KeyConflict                   the key names other content already
     |  `- ToolsChanged                  kwargs() was given tools that were not counted
@@ -40,6 +41,10 @@ class BadInput(CtxMemError, ValueError):
 
 class BadMessage(BadInput):
     """A message fits no provider shape that ctxmem knows; nothing was written."""
+
+
+class ServerHeldHistory(BadInput):
+    """The provider's server holds the conversation, so no list of ours can be its prompt; nothing was written."""
 
 
 class BadQuery(BadInput):

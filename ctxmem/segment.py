@@ -10,6 +10,7 @@ Nature: TypeAlias = Literal["read", "change", "run"]  # what a call does to the 
 
 NATURES: Final[tuple[Nature, ...]] = get_args(Nature)  # on disk by place: never reorder, add at the end
 NOT_SAID: Final = -1  # in place of such a place
+PART_LISTED: Final = -1  # in place of a digest
 
 MAX_ID = 2**48 - 1  # of a segment: a block of 32 bits and an offset of 16, and exact in JSON, whose numbers are doubles
 FORGOTTEN_TEXT = "[forgotten]"  # in place of a text that was forgotten; `Facts.is_forgotten` is then set
@@ -84,7 +85,9 @@ class Facts(NamedTuple):
     until which a restored recall is a root. `renamed_calls`: indexes of calls whose own id is repeated or refused, and
     which are rendered under another. `quotes`: what a recall shows. `sources`: segments whose text this one repeats.
     `image_tokens`: how many of its tokens go where a label stands in the place of each image. `natures`: what was said
-    of each of its calls, as a place in `NATURES` or NOT_SAID; empty where nothing was said of any.
+    of each of its calls, as a place in `NATURES` or NOT_SAID; empty where nothing was said of any. `listed`: the digest
+    of the message of a followed list that this segment ends, PART_LISTED where more of that message follows, 0 where it
+    was not followed.
 
     On disk by place: never reorder, add at the end.
     """
@@ -102,6 +105,7 @@ class Facts(NamedTuple):
     sources: tuple[int, ...] = ()
     image_tokens: int = 0
     natures: tuple[int, ...] = ()
+    listed: int = 0
 
 
 NO_FACTS = Facts()

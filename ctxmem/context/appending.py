@@ -15,15 +15,15 @@ from ctxmem.prompt import intake
 from ctxmem.prompt.memorytools import NAMES, sources_of
 from ctxmem.prompt.outstanding import Outstanding
 from ctxmem.providers import Draft, images_of
-from ctxmem.segment import MAX_ID, Call, Facets, Facts, Quote, Record
+from ctxmem.segment import MAX_ID, PART_LISTED, Call, Facets, Facts, Quote, Record
 
 _FIRST_UNUSED = MAX_ID + 1  # and up: what stands for the drafts of a message that have no id yet
 _T = TypeVar("_T")
-_Place: TypeAlias = tuple[int, int]  # of a call: its group, its index there
-_Read: TypeAlias = Mapping[_Place, Facets]  # what the caller's own `facets_of_call` said
-_Unread: TypeAlias = tuple[_Place, Call, str]  # what it is to read: a call, and the text of its result
+Place: TypeAlias = tuple[int, int]  # of a call: its group, its index there
+Read: TypeAlias = Mapping[Place, Facets]  # what the caller's own `facets_of_call` said
+Unread: TypeAlias = tuple[Place, Call, str]  # what it is to read: a call, and the text of its result
 # A draft's record and key, and what says the same already: a segment, or an earlier draft from `_FIRST_UNUSED` on.
-_Bound: TypeAlias = tuple[Record, str | None, int | None]
+Bound: TypeAlias = tuple[Record, str | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Given:
     error: bool = False
     is_system: bool = False  # it takes the place of the system prompt
     is_tool: bool = False  # a user message that is a tool's result, of an agent whose protocol is text
+    listed: int = (
+        0  # it is a message of a followed list, of this digest: it makes segments of its own, whatever it says
+    )
 
 
 class Appended(NamedTuple):
@@ -58,12 +61,12 @@ def append(session: Session, drafts: list[Draft], given: Given, then: Then[_T]) 
     """
     now = session.options.now() if given.at is None else given.at
     drafts = intake.with_natures(drafts, session.now.target.natures, session.options.nature_of_call)
-    read, done = dict[_Place, Facets](), list[_T]()
+    read, done = dict[Place, Facets](), list[_T]()
 
-    def act(s: Session) -> list[_Unread]:
-        bound, unread = _bind(s, drafts, given, now, read)
+    def act(s: Session) -> list[Unread]:
+        bound, unread = bind(s, drafts, given, now, read)
         if not unread:
-            done.append(then(s, _append(s, bound)))
+            done.append(then(s, put(s, bound)[-1]))
         return unread
 
     while not done:  # again once all is read; once more where another thread answered a call meanwhile
@@ -79,23 +82,25 @@ def recall(s: Session, quotes: Sequence[Quote], n_tokens: int, at: float, *, unt
     return s.append(record)[0], record
 
 
-def _bind(s: Session, drafts: list[Draft], given: Given, at: float, read: _Read) -> tuple[list[_Bound], list[_Unread]]:
+def bind(s: Session, drafts: list[Draft], given: Given, at: float, read: Read) -> tuple[list[Bound], list[Unread]]:
     """Bind the drafts of a message, which answer calls one after another, and list what is still to be read (I2).
 
     Changes nothing, and raises what appending one of them would raise (I1).
     """
-    last, unread = len(drafts) - 1, list[_Unread]()
-    calls, bound = s.now.state.calls.copy() if last else s.now.state.calls, list[_Bound]()
+    last, unread = len(drafts) - 1, list[Unread]()
+    calls, bound = s.now.state.calls.copy() if last else s.now.state.calls, list[Bound]()
     for index, draft in enumerate(drafts):
         key = given.key if given.key is None or index == last else f"{given.key}/{index}"
         record, known, place = _record(s, draft, given, at), None, None
+        if given.listed:
+            record.facts = record.facts._replace(listed=given.listed if index == last else PART_LISTED)
         if draft.call_id is not None:
             place = calls.find(draft.call_id)
             if place is not None:
                 unread += _answer(s, record, place, read)
-            else:
+            elif not given.listed:
                 known = _answered(s, record, key, calls, bound)
-        elif draft.kind == "system":
+        elif draft.kind == "system" and (given.is_system or not given.listed):
             known = _system(s, record, replaces=given.is_system)
         elif draft.calls:
             renamed = intake.renamed_calls(draft.calls, calls.knows)
@@ -109,8 +114,8 @@ def _bind(s: Session, drafts: list[Draft], given: Given, at: float, read: _Read)
     return bound, unread
 
 
-def _append(s: Session, bound: list[_Bound]) -> Appended:
-    """Append what is not known yet; return the last."""
+def put(s: Session, bound: list[Bound]) -> list[Appended]:
+    """Append what is not known yet; return what each draft is now."""
     made: list[Appended] = []
     for record, key, known in bound:
         if known is None:
@@ -118,7 +123,7 @@ def _append(s: Session, bound: list[_Bound]) -> Appended:
             made.append(Appended(segment_id, record if is_new else None))
         else:
             made.append(Appended(known) if known < _FIRST_UNUSED else made[known - _FIRST_UNUSED])
-    return made[-1]
+    return made
 
 
 def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
@@ -130,7 +135,7 @@ def _record(s: Session, draft: Draft, given: Given, at: float) -> Record:
     return record
 
 
-def _answer(s: Session, record: Record, place: _Place, read: _Read) -> list[_Unread]:
+def _answer(s: Session, record: Record, place: Place, read: Read) -> list[Unread]:
     """Bind a result to the call it answers; return the call where the caller's own function has still to read it."""
     call = s.call(*place)
     record.group, record.facts = place[0], record.facts._replace(call_index=place[1])
@@ -146,7 +151,7 @@ def _answer(s: Session, record: Record, place: _Place, read: _Read) -> list[_Unr
     return []
 
 
-def _answered(s: Session, record: Record, key: str | None, calls: Outstanding, bound: list[_Bound]) -> int | None:
+def _answered(s: Session, record: Record, key: str | None, calls: Outstanding, bound: list[Bound]) -> int | None:
     """Return the same result where a call, that waits no more, has it already."""
     earlier = calls.result_of(record.call_id or "")
     if earlier is None:

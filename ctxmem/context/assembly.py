@@ -6,11 +6,11 @@ I2. A turn whose caller was cancelled is settled before anything else happens: i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ctxmem import collector
 from ctxmem.codec import pack
@@ -23,9 +23,10 @@ from ctxmem.errors import BadInput
 from ctxmem.ledger.gist import words_of
 from ctxmem.ledger.line import RECORD, SAID
 from ctxmem.log.writer import Write
-from ctxmem.prompt import intake
+from ctxmem.prompt import intake, sources
 from ctxmem.prompt.prompt import Collection, Prompt
 from ctxmem.prompt.recall import Recall, choose, plain_query
+from ctxmem.prompt.sources import Origin, Source
 from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Layout, View
 from ctxmem.providers import Request, Unit
@@ -45,6 +46,7 @@ _MOST_NAMES = 64
 _RARE = 3  # segments that hold a word, at most, for it to be as good as a name
 _RARE_LETTERS = 8  # of such a word, at least
 _MOST_RARE = 8
+_T = TypeVar("_T")
 _FLOOR_SHARE = 0.3  # of the best hit's score: below this a hit shares common words only
 
 
@@ -74,38 +76,51 @@ class _Prepared(NamedTuple):
 def assemble(session: Session, request: TurnRequest) -> Prompt:
     """Take a turn on this thread; see `Context.assemble`."""
     now = session.options.now()  # the caller's own clock: without a lock
-
-    def take(session: Session) -> Prompt:
-        prompt, is_new = session.locked(lambda s: _begin(s, request, now))
-        if is_new:
-            session.commit_turn()
-        return prompt
-
-    return session.turn(take)
+    return take(session, lambda s: begin(s, request, now))
 
 
 async def aassemble(session: Session, request: TurnRequest) -> Prompt:
     """Take a turn, awaiting the commit alone; see `Context.aassemble`."""
+    now = session.options.now()
+    return await atake(session, lambda s: begin(s, request, now))
+
+
+def take(session: Session, act: Callable[[Session], tuple[_T, bool]]) -> _T:
+    """Do something under both locks that may `begin` a turn, and commit that turn where it says that there is one."""
+
+    def taken(session: Session) -> _T:
+        found, is_new = session.locked(act)
+        if is_new:
+            session.commit_turn()
+        return found
+
+    return session.turn(taken)
+
+
+async def atake(session: Session, act: Callable[[Session], tuple[_T, bool]]) -> _T:
+    """Do as `take`, awaiting the commit alone."""
     import asyncio  # noqa: PLC0415 - 30 ms of import, for those who await
 
-    def begin(session: Session) -> "tuple[Prompt, Future[None] | None]":
-        prompt, is_new = session.locked(lambda s: _begin(s, request, now))
-        return prompt, session.commit_turn_soon() if is_new else None
+    def taken(session: Session) -> "tuple[_T, Future[None] | None]":
+        found, is_new = session.locked(act)
+        return found, session.commit_turn_soon() if is_new else None
 
     while session.is_in_turn:  # noqa: ASYNC110 - threads take turns too
         await asyncio.sleep(_POLL_S)
-    now = session.options.now()
-    prompt, commit = session.turn(begin)
+    found, commit = session.turn(taken)
     if commit is not None:
         try:
             await asyncio.shield(asyncio.wrap_future(commit))
         finally:
             session.land(commit)  # where the caller was cancelled it waits for the commit (I2)
-    return prompt
+    return found
 
 
-def _begin(session: Session, request: TurnRequest, now: float) -> tuple[Prompt, bool]:
-    """Begin a turn; or give the prompt of the last one where it is asked for again, and False."""
+def begin(session: Session, request: TurnRequest, now: float) -> tuple[Prompt, bool]:
+    """Begin a turn; or give the prompt of the last one where it is asked for again, and False.
+
+    Inside `turn` and `locked`: what was begun is to be committed before the turn lock is let go.
+    """
     again = _last_prompt(session, request)
     if again is not None:
         return again, False
@@ -332,9 +347,12 @@ def _build(
 ) -> Prompt:
     """Make the prompt of a turn from the view; breakpoints after the ledger, the last prompt's end, before `extra`."""
     layout, head = view.layout, [view.system] if view.system is not None else []
+    first = [Source(sources.SYSTEM, (view.system_id,)) for _ in head]
+    last = [Source(sources.EXTRA)] * len(extra)
     n_entries = len(layout.entries)
     ends = {layout.ledger_end, turn.n_stable if turn.n_stable < n_entries else 0, n_entries if extra else 0}
-    wire = view.renderer.join([*head, *layout.units, *extra], sorted(end + len(head) for end in ends if end))
+    units = [*head, *layout.units, *extra]
+    wire = view.renderer.join(units, sorted(end + len(head) for end in ends if end))
     copied = deep(list(tools))
     request = Request(
         provider=turn.provider,
@@ -360,6 +378,7 @@ def _build(
         collection=collection,
         stable_prefix_tokens=turn.stable_prefix_tokens,
         request=request,
+        origin=Origin(view.renderer, units, [*first, *(entry.source for entry in layout.entries), *last]),
     )
 
 

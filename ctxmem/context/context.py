@@ -4,16 +4,18 @@ I1. Between two collections each prompt, without cache breakpoints and `extra`, 
 I2. Every change of more than the end of the prompt ends the epoch; its state is stored with the next commit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal
 
 from ctxmem import inputs
-from ctxmem.context import appending, assembly, calibrating, choices, collecting, history, surgery, wayback
+from ctxmem.context import appending, assembly, calibrating, choices, collecting, following, history, surgery, wayback
 from ctxmem.context.appending import Appended, Given
+from ctxmem.context.following import Reading
 from ctxmem.context.session import Session
+from ctxmem.context.spans import Followed
 from ctxmem.errors import BadInput
 from ctxmem.library import Library
 from ctxmem.prompt.prompt import Collection, Explanation, Prompt
@@ -163,6 +165,58 @@ class Context:
     ) -> Prompt:
         """Do as `assemble`; decides on this thread, awaits only the commit, which many contexts share."""
         return await assembly.aassemble(self._session, choices.turn(recall, recall_tokens, extra))
+
+    def follow(
+        self,
+        messages: Iterable[Any],
+        *,
+        system: Any = None,
+        tools: Sequence[Any] | None = None,
+        recall: str | None = None,
+        recall_tokens: int | None = None,
+        extra: Sequence[Any] = (),
+    ) -> Prompt:
+        """Return the prompt of a whole list that somebody else holds, such as a framework: all of it, on every call.
+
+        What is new in the list is appended, SDK objects and dicts of any provider alike. Where an earlier message
+        differs the session is rewound to it; where the caller cut or summarised, what that took out stays searchable. A
+        system message at the head of the list is the system prompt, unless `system` is given; "" leaves it out.
+        `tools`, where given, take the place of those there were. `recall` and `extra` as in `assemble`; the same list
+        again gives the same turn. Cost beside `assemble`: O(what is new), and 0.1 us for each message that is not.
+
+        Raises:
+            BadMessage: no provider shape explains a message; names its position. Nothing has happened then.
+            ServerHeldHistory: the list only goes on what a provider's server holds.
+            WindowOverflow: what must stay does not fit; what was new has been appended.
+        """
+        given = {"system": system, "tools": tools, "recall": recall, "recall_tokens": recall_tokens, "extra": extra}
+        return following.follow(self._session, following.asked(self._session, messages, **given)).prompt
+
+    async def afollow(
+        self,
+        messages: Iterable[Any],
+        *,
+        system: Any = None,
+        tools: Sequence[Any] | None = None,
+        recall: str | None = None,
+        recall_tokens: int | None = None,
+        extra: Sequence[Any] = (),
+    ) -> Prompt:
+        """Do as `follow`; awaits only the commit."""
+        given = {"system": system, "tools": tools, "recall": recall, "recall_tokens": recall_tokens, "extra": extra}
+        return (await following.afollow(self._session, following.asked(self._session, messages, **given))).prompt
+
+    def followed(self, items: Iterable[Any], *, read: Reading | None = None, **given: Any) -> Followed:
+        """Do as `follow` for an adapter: also say which messages of the prompt stand for which items of the list.
+
+        `read` returns the messages, of any provider, that one item of a framework's list is: none, one or several;
+        left out: each item is a message.
+        """
+        return following.follow(self._session, following.asked(self._session, items, read=read, **given))
+
+    async def afollowed(self, items: Iterable[Any], *, read: Reading | None = None, **given: Any) -> Followed:
+        """Do as `followed`; awaits only the commit."""
+        return await following.afollow(self._session, following.asked(self._session, items, read=read, **given))
 
     def observe(self, usage: Any, *, turn: int | None = None, model: str | None = None) -> None:
         """Calibrate the counts by what the provider reported; for the last prompt unless `turn` is given.

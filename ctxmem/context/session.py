@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
 
+from ctxmem.context.listed import Listed
 from ctxmem.context.standing import Sent, Standing
 from ctxmem.errors import CtxMemError, StoreClosed, TurnNotFound
 from ctxmem.log import Log
@@ -63,6 +64,7 @@ class Session:
         self._is_torn = False  # the log may hold a segment that the state does not (I5)
         self._seen_flags = -1
         self._seen_forgotten: set[int] = set()  # of what the state shows or quotes
+        self.listed = Listed()
         self._calls: tuple[int, tuple[Call, ...]] = (-1, ())  # of the group that was answered last
 
     # -- the way in -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ I1. Each works on a copy of the state and has `Session.change` commit it: a fail
 I2. All of it is called inside `Session.alone`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ctxmem import collector
@@ -64,6 +65,32 @@ def rewind(s: Session, segment_id: int) -> None:
     _changed(s, s.now, state)
 
 
+def take_back(s: Session, segment_id: int, kept: Sequence[int]) -> None:
+    """Rewind to a segment, but leave `kept`, which were in a followed list, to recall and search."""
+    after = s.log.index.session_ids(s.number, segment_id)
+    state = s.now.state.copy()
+    known = state.hidden.copy()
+    state.rewind(segment_id, after)
+    for each in kept:
+        if each not in known:
+            state.hidden.discard(each)
+    _changed(s, s.now, state)
+
+
+def cut(s: Session, first_id: int, last_id: int, ids: Sequence[int]) -> None:
+    """Take whole groups out of the prompt and of the followed list; see `State.cut`."""
+    state = s.now.state.copy()
+    state.cut(first_id, last_id, ids)
+    _changed(s, s.now, state)
+
+
+def leave_system(s: Session) -> None:
+    """Go on without a system prompt."""
+    state = s.now.state.copy()
+    state.leave_systems()
+    _changed(s, s.now, state)
+
+
 def drop(s: Session, segment_id: int) -> None:
     """Hide the group of a segment.
 
@@ -96,6 +123,7 @@ def branched(s: Session, fresh: Standing, at: int | None) -> Standing:
         if first is not None:
             state.rewind(first, [])
             state.hidden.discard(first)
+            state.unlisted.discard(first)
         newest = at
     state.last_id = newest
     state.shift_turns(-before.turn)

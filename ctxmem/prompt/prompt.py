@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ctxmem.collector import Plan
+from ctxmem.prompt.sources import Origin, Source
 from ctxmem.providers import Request, kwargs
 from ctxmem.segment import Call
 
@@ -72,6 +73,8 @@ class Prompt:
         closed: calls still open, closed in the rendering with `[no result recorded]`.
         collection: what made room for it, None where nothing had to go.
         stable_prefix_tokens: how many of its tokens, from the start, the previous prompt began with too.
+        sources: where each of `messages` comes from: its kind, and the segments it shows. `system`, where it stands
+            apart, shows the system prompt, and other system messages that nothing stood before. O(messages).
         is_complete: False where a replayed prompt shows `[forgotten]` in place of what was sent.
     """
 
@@ -88,7 +91,13 @@ class Prompt:
     collection: Collection | None
     stable_prefix_tokens: int
     request: Request = field(repr=False, compare=False)
+    origin: Origin = field(repr=False, compare=False)
     is_complete: bool = True
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where each of `messages` comes from."""
+        return self.origin.of_messages()
 
     @property
     def model(self) -> str:

@@ -33,7 +33,7 @@ class State:
 
     __slots__ = (
         *("admitted_tokens", "calls", "epoch", "has_memory_read", "hidden", "inexact", "last_id", "ledger"),
-        *("mean_turn_tokens", "quoted", "stripped", "systems", "touched", "working"),
+        *("mean_turn_tokens", "quoted", "stripped", "systems", "touched", "unlisted", "working"),
     )
 
     def __init__(self) -> None:
@@ -44,6 +44,7 @@ class State:
         self.systems: list[tuple[int, int]] = []  # id and tokens of every system prompt, the present one last
         self.last_id = -1
         self.hidden = IdSet()  # rewound or dropped: recall does not bring these back
+        self.unlisted = IdSet()  # left the list that is followed: rewound, or cut by the caller and not hidden
         self.stripped: set[int] = set()  # assistant segments shown without their reasoning
         self.quoted: dict[int, tuple[int, ...]] = {}  # recall segment -> segments that it shows
         self.inexact: set[int] = set()  # segments whose count is an estimate
@@ -160,13 +161,40 @@ class State:
     def rewind(self, first_id: int, after: Sequence[int]) -> None:
         """Take out a segment and `after`, the ids of all of the session's that came later, and what refers to them."""
         gone = {g for g in self.working.group_ids() if g >= first_id}
-        self.hidden.update(after)
-        self.hidden.add(first_id)
+        for each in (self.hidden, self.unlisted):
+            each.update(after)
+            each.add(first_id)
         self.working.rewind(first_id)
         self.systems = [one for one in self.systems if one[0] < first_id]
         self.remove(sorted(gone))
         self.calls.reopen(first_id)
         self.ledger = self.ledger.without(lambda segment_id: segment_id >= first_id, tokens.count)
+        self.end_epoch()
+
+    def cut(self, first_id: int, last_id: int, ids: Sequence[int]) -> None:
+        """Take the groups from `first_id` to before `last_id` out of the prompt, not out of recall.
+
+        `ids` are the segments of the list that is followed among them: they are no longer in it.
+        """
+        self.unlisted.update(ids)
+        gone = [g for g in self.working.group_ids() if first_id <= g < last_id]
+        for each in gone:
+            self.working.drop(each)
+        self.remove(gone)
+        self.ledger = self.ledger.without(lambda segment_id: first_id <= segment_id < last_id, tokens.count)
+        self.end_epoch()
+
+    def straddles(self, first_id: int, last_id: int) -> bool:
+        """Say whether a group that is shown is partly from `first_id` to before `last_id`."""
+        segments = self.working.segments
+        owners = self.working.groups["id"][segments["group"]]
+        inside = [(first_id <= ids) & (ids < last_id) for ids in (segments["id"], owners)]
+        return bool((inside[0] != inside[1]).any())
+
+    def leave_systems(self) -> None:
+        """Go on without a system prompt."""
+        self.hidden.update(segment_id for segment_id, _ in self.systems)
+        self.systems = []
         self.end_epoch()
 
     def shift_turns(self, by: int) -> None:
@@ -186,7 +214,9 @@ class State:
 
     def pack(self) -> dict[str, Any]:
         """Return the state as plain values and bytes, for one record."""
+        left = {"unlisted": dump_ids(self.unlisted)} if self.unlisted else {}
         return {
+            **left,
             "v": VERSION,
             "working": self.working.pack(),
             "ledger": self.ledger.pack(),
@@ -221,6 +251,7 @@ class State:
         made.systems = [(segment_id, size) for segment_id, size in packed["systems"]]
         made.last_id = packed["last"]
         made.hidden = load_ids(packed["hidden"])
+        made.unlisted = load_ids(packed["unlisted"]) if "unlisted" in packed else IdSet()
         made.stripped = set(packed["stripped"])
         made.quoted = {i: tuple(q) for i, q in packed["quoted"]}
         made.inexact = set(packed["inexact"])

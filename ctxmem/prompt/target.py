@@ -4,7 +4,7 @@ Everything inside is counted in o200k tokens; only what a caller sees, or a prov
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import floor
 from typing import Any
@@ -73,22 +73,28 @@ class Target:
         if limit <= 0:
             raise BadInput(f"window={total} less reserve={kept} leaves nothing for the prompt; lower reserve")
         given = _schemas(tools, shape)
-        schemas = tuple(map(deep, given))
-        natures = take_hints(schemas, shape)
         return cls(
             model=model,
             provider=shape.name,
             window=total,
             reserve=kept,
             limit=limit,
-            tools=schemas,
-            tools_tokens=count_tools(schemas, shape.name) if schemas else 0,
-            tools_digest=blake2b(pack(given), digest_size=8).digest() if given else b"",
             cache_ttl_s=policy.cache_ttl_s if policy.cache_ttl_s is not None else shape.cache_ttl_s,
             framing_tokens=shape.framing_tokens,
-            given_tools=given,
-            natures=natures,
+            **_tool_fields(given, shape),
         )
+
+    def with_tools(self, tools: Sequence[Any]) -> "Target":
+        """Return this target with other tools; this one itself where they are the same.
+
+        Raises:
+            BadInput: they are no list of schemas in the shape of the provider.
+        """
+        if isinstance(tools, list | tuple) and tuple(tools) == self.given_tools:
+            return self
+        shape = registry.named(self.provider)
+        given = _schemas(tools, shape)
+        return self if _digest(given) == self.tools_digest else replace(self, **_tool_fields(given, shape))
 
     def budget(self, *, exact: bool) -> int:
         """Return the most tokens that a prompt may take."""
@@ -118,6 +124,23 @@ class Target:
         """Price of a token written to the provider's cache over that of a plain one; none or 0 means no surcharge."""
         price, plain_price = self.model.cache_write_price, self.model.input_price
         return price / plain_price if price and plain_price else 1.0
+
+
+def _tool_fields(given: tuple[Any, ...], shape: Shape) -> dict[str, Any]:
+    """Return the fields of a target that its tools decide."""
+    schemas = tuple(map(deep, given))
+    natures = take_hints(schemas, shape)
+    return {
+        "tools": schemas,
+        "tools_tokens": count_tools(schemas, shape.name) if schemas else 0,
+        "tools_digest": _digest(given),
+        "given_tools": given,
+        "natures": natures,
+    }
+
+
+def _digest(given: tuple[Any, ...]) -> bytes:
+    return blake2b(pack(given), digest_size=8).digest() if given else b""
 
 
 def _schemas(tools: Sequence[Any], shape: Shape) -> tuple[Any, ...]:

@@ -15,8 +15,11 @@ from typing import NamedTuple, TypeAlias
 from ctxmem import tokens
 from ctxmem.collector.working import FULL, LABELLED, SHORT, TEXT, Shown
 from ctxmem.ledger import stubs
+from ctxmem.ledger.line import Line
 from ctxmem.ledger.nature import nature_of
 from ctxmem.ledger.outcome import failure_of
+from ctxmem.prompt import sources
+from ctxmem.prompt.sources import Source
 from ctxmem.prompt.state import State
 from ctxmem.providers import Renderer, Unit, labelled_text, said_of, wire_id
 from ctxmem.segment import FORGOTTEN_TEXT, Call, Nature, Record
@@ -36,13 +39,17 @@ class Reads:
 
 
 class Entry(NamedTuple):
-    """One unit in its place: the segment it shows (or LEDGER, CLOSED), its group, its form, the call that it closes."""
+    """One unit in its place: the segment it shows (or LEDGER, CLOSED), its group, its form, where it comes from.
+
+    `closed` is the call that it closes, with its index in the group.
+    """
 
     unit: Unit
     segment_id: int
     group: int
     form: int
-    closed: tuple[int, Call] | None = None  # index in the group, and the call
+    source: Source
+    closed: tuple[int, Call] | None = None
 
 
 class Place(NamedTuple):
@@ -99,6 +106,7 @@ class View:
         self._reads = reads
         self.layout = Layout()
         self.system: Unit | None = None
+        self.system_id = -1
         self._starts: dict[int, Place] = {}  # group -> where its entries start
         self._groups: dict[int, tuple[_Signature, list[Entry]]] = {}
         self._ahead: dict[int, Record] = {}  # while a layout is rebuilt
@@ -156,7 +164,7 @@ class View:
         self._epoch = state.epoch
         self.system = None
         if state.system_id >= 0:
-            self.system = self.renderer.unit(self._reads.many([state.system_id])[0])
+            self.system, self.system_id = self.renderer.unit(self._reads.many([state.system_id])[0]), state.system_id
 
     def _read_ahead(self, groups: Sequence[tuple[int, list[Shown]]]) -> None:
         """Read what was never rendered, in one go: a snapshot a group costs more than its records."""
@@ -166,7 +174,11 @@ class View:
     def _ledger(self, state: State) -> list[Entry]:
         """Render the ledger, a message a piece: what is sealed stays in the provider's cache."""
         texts = state.ledger.render(self._reads.is_forgotten)
-        return [Entry(self.renderer.text(text), LEDGER, LEDGER, FULL) for text in texts]
+        told = [_told(piece.lines) for piece in state.ledger.pieces]
+        return [
+            Entry(self.renderer.text(text), LEDGER, LEDGER, FULL, Source(sources.LEDGER, ids))
+            for text, ids in zip(texts, told, strict=True)
+        ]
 
     def _put_ledger(self, entries: Sequence[Entry]) -> None:
         if entries:
@@ -190,21 +202,33 @@ class View:
         records = dict(zip(ids, known, strict=True))
         first = records[members[0].segment_id]
         if first.calls and self._reads.is_forgotten(group):
-            return [Entry(self.renderer.text(FORGOTTEN_TEXT, first.kind), group, group, FULL)]
+            return [Entry(self.renderer.text(FORGOTTEN_TEXT, first.kind), group, group, FULL, _source(group))]
         if members[0].form == TEXT:
-            return [Entry(self.renderer.text(said_of(first), "assistant"), group, group, TEXT)]
+            return [Entry(self.renderer.text(said_of(first), "assistant"), group, group, TEXT, _source(group))]
         wires = {i: wire_id(group, i) for i in first.facts.renamed_calls}
         by_index: dict[int, Entry] = {}
         for shown in members:
             record = records[shown.segment_id]
             index = record.facts.call_index
             unit = self._unit(record, shown, wires, state, first if index >= 0 else None)
-            by_index[index] = Entry(unit, shown.segment_id, group, shown.form)
+            is_apart = index < 0 and record.call_id is not None  # a result without its call: it is sent as text
+            is_whole = shown.form == FULL and not is_apart and not (wires and (record.calls or index in wires))
+            kind = self._kind(record, unit, is_whole=is_whole, is_stripped=shown.segment_id in state.stripped)
+            by_index[index] = Entry(unit, shown.segment_id, group, shown.form, Source(kind, (shown.segment_id,)))
         for index, call in enumerate(first.calls):
             if index not in by_index:
                 unit = self.renderer.closed(wires.get(index, call.id), call.name)
-                by_index[index] = Entry(unit, CLOSED, group, FULL, (index, call))
+                by_index[index] = Entry(unit, CLOSED, group, FULL, Source(sources.CLOSED), (index, call))
         return [by_index[index] for index in sorted(by_index)]
+
+    def _kind(self, record: Record, unit: Unit, *, is_whole: bool, is_stripped: bool) -> str:
+        """Say what a unit is of its segment (`Source.kind`)."""
+        if record.facts.quotes:
+            return sources.RECALL
+        if record.facts.is_forgotten or not is_whole or (unit.role == "tool" and unit.spare):
+            return sources.STUB  # the images of a result stand apart from it
+        has_lost = is_stripped and unit.parts != self.renderer.unit(record).parts
+        return sources.STUB if has_lost else sources.MESSAGE
 
     def stub_text(self, shown: Shown, record: Record, asked: Record | None, *, has_memory_read: bool) -> str | None:
         """Return what stands in place of a segment's content; worked out once for a collection and its layout."""
@@ -237,18 +261,29 @@ def stub_text(shown: Shown, record: Record, asked: Record | None, *, has_memory_
     nature = None if asked is None else nature_of(asked, record.facts.call_index)
     call = None if asked is None else asked.calls[record.facts.call_index]
     failed = "" if record.kind == "user" else failure_of(record.text, call, nature, is_error=record.facts.is_error)
-    cut = stubs.Cut(shown.segment_id, _source(record, nature), failed, has_memory_read)
+    cut = stubs.Cut(shown.segment_id, _kind_of_text(record, nature), failed, has_memory_read)
     if shown.form == SHORT:
         text = labelled_text(record, _label(shown.segment_id))
         return stubs.shortened(cut, text, shown.limit_tokens, tokens.count)
     return stubs.stub(cut, record.text, record.tokens)
 
 
-def _source(record: Record, nature: Nature | None) -> stubs.Source:
+def _kind_of_text(record: Record, nature: Nature | None) -> stubs.Source:
     """Say what a text is, by the nature of the call that it answers; None: it answers none that is known."""
     if nature is None:
         return "user" if record.kind == "user" else "unknown"
     return "change" if nature == "change" else "call"
+
+
+def _source(group: int) -> Source:
+    """Return the source of what stands in the place of a whole group."""
+    return Source(sources.STUB, (group,))
+
+
+def _told(lines: Sequence[Line]) -> tuple[int, ...]:
+    """Return the ids of the segments that lines of the ledger quote."""
+    found = (segment_id for one in lines for segment_id in (one.source, *(note.source for note in one.notes)))
+    return tuple(dict.fromkeys(found))
 
 
 def _label(segment_id: int) -> str:

@@ -10,7 +10,15 @@ from ctxmem.providers.registry import SHAPES
 from ctxmem.providers.request import kwargs
 from ctxmem.providers.rules import validate
 from ctxmem.providers.shape import Fit, Shape
-from ctxmem.providers.wire import Renderer, images_of, labelled_text, parse, result_message, said_of
+from ctxmem.providers.wire import (
+    Renderer,
+    images_of,
+    labelled_text,
+    parse,
+    plain_message,
+    result_message,
+    said_of,
+)
 
 PROVIDERS = tuple(sorted(SHAPES))
 
@@ -32,6 +40,7 @@ __all__ = [
     "kwargs",
     "labelled_text",
     "parse",
+    "plain_message",
     "rendered_tokens",
     "result_message",
     "said_of",

@@ -160,6 +160,11 @@ class Anthropic(Shape):
         """Join units to messages that alternate."""
         return anthropic_join.join(units, model, breakpoints)
 
+    def parts_of(self, message: Json) -> Sequence[Json]:
+        """Return the blocks of a message."""
+        blocks: list[Json] = message["content"]
+        return blocks
+
     def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
         """Put the system prompt apart, place the cache breakpoints, and say what is to happen to edited thinking."""
         messages, system, tools = marked(request)

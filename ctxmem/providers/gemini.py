@@ -153,6 +153,11 @@ class Gemini(Shape):
             added_tokens += framing.MESSAGE_TOKENS + count(text)
         return Wire(contents, system or None, added_tokens)
 
+    def parts_of(self, message: Json) -> Sequence[Json]:
+        """Return the parts of a content."""
+        parts: list[Json] = message["parts"]
+        return parts
+
     def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
         """Put the system prompt, the tools and the room for the answer into `config`."""
         del over

@@ -90,6 +90,15 @@ class Responses(Shape):
             )
         ]
 
+    def continues(self, before: Json, message: Json) -> bool:
+        """Keep the calls of one reply together, and reasoning with all that follows it up to the next."""
+        opens = message.get("type") == "reasoning" and before.get("type") != "reasoning"
+        return _is_said(before) and _is_said(message) and not opens
+
+    def joined(self, messages: Sequence[Json]) -> Json:
+        """Make a reply of items that a model said."""
+        return {"role": "assistant", "output": list(messages)} if _is_said(messages[0]) else messages[0]
+
     def content(self, message: Json) -> list[Part]:
         """Read the content of an item, or of a Response's items."""
         return _content(message)
@@ -185,6 +194,14 @@ SHAPE = Responses()
 def _is_item(kind: str) -> bool:
     """Say whether a message of that type, without a role, is one of the API's items."""
     return kind in _OTHER or kind in _RESULTS or kind.endswith("_call")
+
+
+def _is_said(item: Json) -> bool:
+    """Say whether a model said an item of a list: calls, reasoning, messages with their type."""
+    kind = item.get("type")
+    if kind == "message":
+        return item.get("role") == "assistant"
+    return isinstance(kind, str) and (kind == "reasoning" or kind in CALLS or kind.endswith("_call"))
 
 
 def _items(message: Json) -> list[Json]:

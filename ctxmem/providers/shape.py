@@ -87,6 +87,15 @@ class Shape(Protocol):
             BadMessage: something in it that the API does not know, with the field and the remedy.
         """
 
+    def continues(self, before: Json, message: Json) -> bool:
+        """Say whether two neighbours in a list are parts of one message, both of this shape. Here: never."""
+        del before, message
+        return False
+
+    def joined(self, messages: Sequence[Json]) -> Json:
+        """Make one message, as `parse` takes it, of neighbours that continue each other. Here: of one."""
+        return messages[0]
+
     @abstractmethod
     def content(self, message: Json) -> list[Part]:
         """Read the content of a message that `parse` took, calls and reasoning apart, into neutral parts."""
@@ -177,6 +186,10 @@ class Shape(Protocol):
         del over
         tools = {"tools": list(request.tools)} if request.tools else {}
         return {"model": request.model.name, self.payload_key: list(request.messages), **tools}
+
+    def parts_of(self, message: Json) -> Sequence[Json]:
+        """Return the wire parts of a message that `join` made. Here: a part is a whole message."""
+        return (message,)
 
     @abstractmethod
     def check(self, payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:

@@ -7,6 +7,7 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
@@ -14,10 +15,11 @@ from ctxmem.models import Model
 from ctxmem.providers import registry
 from ctxmem.providers.framing import NO_RESULT
 from ctxmem.providers.neutral import KINDS, Draft, Image, Part, Said, Text, Unit, Variant, Wire
-from ctxmem.providers.plain import Json, plain, sendable
+from ctxmem.providers.plain import Json, deep, plain, sendable
 from ctxmem.providers.texts import join_text, labelled
 from ctxmem.segment import Call, Facts, Record
 
+_MARK = "\0unit"  # under this a part has its unit's index; no message on a wire has such a field
 _ORPHAN = "[result of call {}, which is not in this conversation]"
 
 
@@ -33,6 +35,16 @@ def parse(message: Any, *, prefer: str = registry.DEFAULT) -> list[Draft]:
     >>> [draft.text for draft in parse({"role": "user", "content": "hi"})]
     ['hi']
     """
+    whole = plain_message(message)
+    return registry.best_fit(whole, prefer).parse(whole)
+
+
+def plain_message(message: Any) -> Json:
+    """Copy one message as plain JSON, without what an SDK's object has and the API does not take back.
+
+    Raises:
+        BadMessage: it is no message, or holds what is not JSON.
+    """
     whole = plain(message)
     if not isinstance(whole, dict):
         raise BadMessage(f"message: {type(message).__name__}; pass one message, a dict or an SDK object")
@@ -41,7 +53,7 @@ def parse(message: Any, *, prefer: str = registry.DEFAULT) -> list[Draft]:
     if hasattr(message, "model_dump"):
         unsent = frozenset[str]().union(*(shape.output_only for shape in registry.SHAPES.values()))
         whole = {key: value for key, value in whole.items() if key not in unsent}
-    return registry.best_fit(whole, prefer).parse(whole)
+    return whole
 
 
 def _content(record: Record) -> list[Part]:
@@ -170,6 +182,25 @@ class Renderer:
         they end.
         """
         return self._shape.join(units, self.model, breakpoints)
+
+    def owners(self, units: Sequence[Unit]) -> list[list[int]]:
+        """Say of each message of `join(units)` which units it shows, by their places, in order.
+
+        What the join puts in itself shows none. The units are joined again, each part with a mark: O(n), for those who
+        ask.
+        """
+        marked = [_marked(unit, index) for index, unit in enumerate(units)]
+        parts = self._shape.parts_of
+        return [_owners(parts(message)) for message in self._shape.join(marked, self.model).messages]
+
+
+def _marked(unit: Unit, index: int) -> Unit:
+    parts, spare = (tuple({**part, _MARK: index} for part in given) for given in (unit.parts, unit.spare))
+    return replace(unit, parts=parts, spare=spare, copy=deep)
+
+
+def _owners(parts: Sequence[Json]) -> list[int]:
+    return list(dict.fromkeys(part[_MARK] for part in parts if _MARK in part))
 
 
 def _kind(record: Record) -> str:

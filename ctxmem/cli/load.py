@@ -133,14 +133,18 @@ class _Work:
         self._megabytes = 0.0
         self.passed_over: list[str] = []
 
-    def source(self, source: _Source, progress: Callable[[float], None]) -> dict[str, Any]:
-        """Import one argument; return what to print of it."""
+    def source(self, source: _Source, progress: Callable[[float], None], *, is_strict: bool = True) -> dict[str, Any]:
+        """Import one argument; return what to print of it. What cannot be read of a tree is passed over.
+
+        Raises:
+            BadInput: it is a file that cannot be read, and `is_strict`.
+        """
         target = self._target
         known, skipped, segments = target.known, target.skipped.copy(), target.segments
         target.sessions.clear()
         found = source.files()
         for file, form in found:
-            self._file(file, form, is_alone=not source.path.is_dir())
+            self._file(file, form, is_strict=is_strict and not source.path.is_dir())
             self._megabytes += self._seen[file][1] / 1e6
             progress(self._megabytes)
         if source.form in ITEMS:
@@ -155,13 +159,12 @@ class _Work:
             "skipped": dict(target.skipped - skipped),
         }
 
-    def _file(self, file: Path, form: str, *, is_alone: bool) -> None:
-        """Import one transcript; in a tree, one that cannot be read is passed over."""
+    def _file(self, file: Path, form: str, *, is_strict: bool) -> None:
         self._seen[file] = written_at, _ = _stamp(file)
         try:
             self._target.entries(entries(file, form, self._target.skipped), written_at)
         except (BadInput, OSError) as exc:
-            if is_alone:
+            if is_strict:
                 raise
             self.passed_over.append(str(exc).rstrip("."))
 
@@ -177,9 +180,9 @@ class _Work:
             return
 
     def _changed(self, source: _Source) -> list[dict[str, Any]]:
-        """Import the files that have changed; what was appended is on disk when this returns."""
+        """Import the files that have changed; one that is being written and cannot be read now is read later."""
         changed = [pair for pair in source.files() if self._seen.get(pair[0]) != _stamp(pair[0])]
-        done = (self.source(_Source(file, form), lambda _: None) for file, form in changed)
+        done = (self.source(_Source(file, form), lambda _: None, is_strict=False) for file, form in changed)
         return [one for one in done if one["segments"]]
 
 

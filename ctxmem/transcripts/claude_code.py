@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctxmem.segment import Facets
-from ctxmem.transcripts.entry import Entry, Json, about, when
+from ctxmem.transcripts.entry import Entry, Json, about, name_of, when
 from ctxmem.transcripts.lines import rows
 
 SOURCE = "claude-code"
@@ -104,7 +104,7 @@ class _Trunk:
 
 def _message(row: Json, skipped: Counter[str]) -> Json | None:
     """Return the message of a line, role and content alone; None for a line that holds none."""
-    kind, message = row.get("type"), row.get("message")
+    kind, message = name_of(row.get("type")), row.get("message")
     if kind == "attachment" and (prompt := _queued(row)):
         message = row["message"] = {"role": "user", "content": prompt}
         kind = row["type"] = "user"
@@ -128,7 +128,7 @@ def _queued(row: Json) -> Any:
     attachment = row.get("attachment")
     if not isinstance(attachment, dict) or attachment.get("type") != "queued_command":
         return None
-    return attachment.get("prompt") if attachment.get("commandMode") in {None, "prompt"} else None
+    return attachment.get("prompt") if name_of(attachment.get("commandMode")) in {"", "prompt"} else None
 
 
 def _is_result(message: Json) -> bool:

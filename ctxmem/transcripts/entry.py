@@ -5,7 +5,7 @@ I2. Messages have a shape that every context reads: the chat API's, or the Messa
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from ctxmem.transcripts.fitting import fitting
 from ctxmem.transcripts.stash import seconds
 
 Json = dict[str, Any]
+
+_KINDS = ("type", "kind", "content_type", "part_kind")
 
 
 class Entry(NamedTuple):
@@ -33,6 +35,41 @@ class Entry(NamedTuple):
     facets: Mapping[str, Any] = {}
     parts: Sequence[tuple[str, int]] = ()
     undoes: str | None = None
+
+
+def fields(value: Any) -> Json:
+    """Return an object, an empty one in the place of anything else: what a file holds may be of any type."""
+    return value if isinstance(value, dict) else {}
+
+
+def values(value: Any) -> list[Any]:
+    """Return a list, an empty one in the place of anything else."""
+    return value if isinstance(value, list) else []
+
+
+def name_of(value: Any) -> str:
+    """Return a text or a number as a name, the empty one in the place of anything else."""
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def words(content: Any, left_out: Container[str] = ()) -> str:
+    r"""Return what content says: a text, or the texts of its parts; a part without one is named by its type.
+
+    >>> words(["Look:", {"type": "text", "text": "a boat"}, {"type": "image_url", "image_url": {}}])
+    'Look:\na boat\n[image_url]'
+    """
+    if isinstance(content, str):
+        return content
+    if isinstance(content, dict):
+        kind = next((content[name] for name in _KINDS if isinstance(content.get(name), str)), "part")
+        text = content.get("text")
+        return "" if kind in left_out else text if isinstance(text, str) else f"[{kind}]"
+    return "\n".join([text for one in values(content) if (text := words(one, left_out))])
+
+
+def user(text: str) -> Json:
+    """Make a user's message."""
+    return {"role": "user", "content": text}
 
 
 def assistant(text: str, calls: Sequence[Json] = ()) -> Json:

@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctxmem.errors import BadInput
-from ctxmem.transcripts import chat, claude_code, stash, text
+from ctxmem.transcripts import (
+    atif,
+    chat,
+    chatgpt,
+    claude_code,
+    codex,
+    gemini_cli,
+    langchain,
+    pydantic_ai,
+    sharegpt,
+    stash,
+    text,
+)
 from ctxmem.transcripts.chat import Conversation
 from ctxmem.transcripts.entry import Entry
 from ctxmem.transcripts.pull import Pull
@@ -28,6 +40,13 @@ class Reader(NamedTuple):
 # One row a format, asked in this order.
 READERS: dict[str, Reader] = {
     "claude-code": Reader(claude_code.fits, claude_code.read),
+    "codex": Reader(codex.fits, codex.read),
+    "atif": Reader(atif.fits, atif.read),
+    "chatgpt": Reader(chatgpt.fits, chatgpt.read),
+    "langchain": Reader(langchain.fits, langchain.read),
+    "pydantic-ai": Reader(pydantic_ai.fits, pydantic_ai.read),
+    "gemini-cli": Reader(gemini_cli.fits, gemini_cli.read),
+    "sharegpt": Reader(sharegpt.fits, sharegpt.read),
     "openai": Reader(chat.fits, chat.read),
 }
 ITEMS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]]]] = {
@@ -35,7 +54,7 @@ ITEMS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]
     "text": text.read,
 }
 FORMATS = (*READERS, *ITEMS)
-BY_LINE = frozenset({"claude-code"})
+BY_LINE = frozenset({"claude-code", "codex"})
 TREE = "transcripts"  # of a directory, each of whose files has a format of its own
 
 _SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})

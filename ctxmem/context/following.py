@@ -24,7 +24,7 @@ from ctxmem.prompt import intake
 from ctxmem.providers import Draft, Shape, parse, plain_message
 from ctxmem.providers.plain import Json
 from ctxmem.providers.registry import best_fit, named
-from ctxmem.segment import PART_LISTED, Facets, Record
+from ctxmem.segment import PART_LISTED, Call, Facets, Record
 
 Reading: TypeAlias = Callable[[Any], Sequence[Any]]  # the messages, of any provider, that one item of the list is
 
@@ -71,7 +71,9 @@ def asked(
     elif items:
         head = _system(read_item(items[0]), session.now.target.provider)
         n_head = int(head is not None)
-    return Asked(items[n_head:], n_head, read_item, head, tools, choices.turn(recall, recall_tokens, extra))
+    return Asked(
+        items[n_head:] if n_head else items, n_head, read_item, head, tools, choices.turn(recall, recall_tokens, extra)
+    )
 
 
 def _itself(item: Any) -> Sequence[Any]:
@@ -171,6 +173,7 @@ class _Work:
         self._wanted = wanted
         self._now = session.options.now()  # the caller's own clock: without a lock
         self._facets: dict[Place, Facets] = {}  # what the caller's own `facets_of_call` said
+        self._ahead: dict[tuple[str, str], tuple[Call, Facets]] = {}  # the same, by call id and text of the result
         self._unread: list[Unread] = []  # what it is to read
         self._plan: _Plan
 
@@ -179,16 +182,38 @@ class _Work:
         session = self._session
         for place, call, text in self._unread:
             self._facets[place] = intake.result_facets(call, {}, session.options.facets_of_call, text)
+        tools, target = self._wanted.tools, session.now.target
+        hints = target.natures if tools is None else target.with_tools(tools).natures
         self._plan = session.locked(lambda s: _walk(s, self._wanted))
         for message in self._plan.new:
             try:
                 drafts = message.shape.parse(message.shape.joined(message.parts))
             except BadMessage as error:
                 raise BadMessage(f"{_place_of(self._plan, message, self._wanted)}: {error}") from error
-            hints, said = session.now.target.natures, session.options.nature_of_call
-            message.drafts = intake.with_natures(drafts, hints, said)
+            message.drafts = intake.with_natures(drafts, hints, session.options.nature_of_call)
+        if session.options.facets_of_call is not None:
+            self._read_ahead()
         if len(self._plan.new) == len(self._plan.fresh) and not self._plan.start:
             _refuse_results_alone(self._plan.new)
+
+    def _read_ahead(self) -> None:
+        """Let the caller's own function read all new results now: a round for each would walk the list each time."""
+        session = self._session
+        calls = {call.id: call for call in session.locked(lambda s: s.waiting())}
+        for draft in (draft for message in self._plan.new for draft in message.drafts):
+            calls.update({call.id: call for call in draft.calls})
+            call, key = calls.get(draft.call_id or ""), (draft.call_id or "", draft.text)
+            if call is not None and key not in self._ahead:
+                read = intake.result_facets(call, {}, session.options.facets_of_call, draft.text)
+                self._ahead[key] = (call, read)
+
+    def _place_facets(self, s: Session, drafts: Sequence[Draft]) -> None:
+        """Say of the calls that results answer what was read of them ahead."""
+        for draft in drafts if self._ahead else ():
+            place = s.now.state.calls.find(draft.call_id or "")
+            found = self._ahead.get((draft.call_id or "", draft.text))
+            if place is not None and found is not None and found[0] == s.call(*place):
+                self._facets[place] = found[1]
 
     def act(self, s: Session) -> tuple[Followed | None, bool]:
         """Bring the session up to the list and begin a turn; None where the walk is out of date or more is to be read.
@@ -205,6 +230,7 @@ class _Work:
         if wanted.tools is not None:
             surgery.switch(s, s.now.target.with_tools(wanted.tools))
         for message in plan.new:
+            self._place_facets(s, message.drafts)
             given = Given(listed=message.digest)
             bound, self._unread = appending.bind(s, message.drafts, given, self._now, self._facets)
             if self._unread:

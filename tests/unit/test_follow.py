@@ -425,6 +425,46 @@ def test_the_callers_reading_of_calls_is_asked_without_a_lock(tmp_path):
         assert asked.count("look") == 2
 
 
+def test_the_callers_reading_is_asked_once_for_each_result_of_a_long_list(tmp_path):
+    asked = []
+    walks = []
+
+    def facets_of_call(name, arguments):
+        asked.append(arguments["at"])
+        return {"file": arguments["at"]}
+
+    messages = [user("look")]
+    for n in range(40):
+        messages += [assistant(None, (f"c{n}", "look", {"at": f"{n}.py"})), tool(f"c{n}", f"result {n}")]
+    with ctxmem.open(tmp_path / "s", options=fast(facets_of_call=facets_of_call)) as memory:
+        context = memory.context("a", model="gpt-4.1")
+        common = context._session.listed.common
+        context._session.listed.common = lambda given: walks.append(given) or common(given)
+        prompt = context.follow(messages)
+        files = [memory.get(i).facets.get("file") for i in prompt.segments[2::2]]
+    assert files == asked == [f"{n}.py" for n in range(40)]
+    assert len(walks) == 1
+
+
+def test_what_was_cut_comes_back_as_a_recall(context):
+    context.follow(LIST)
+    messages = [LIST[0], LIST[5], user("where is the zebra_handler.py?")]
+    prompt = context.follow(messages, recall="zebra in a.py")
+
+    assert [source.kind for source in prompt.sources] == ["system", "message", "message", "recall"]
+    assert "the zebra is in a.py" in prompt.messages[-1]["content"]
+    assert seen(context.follow(messages, recall="zebra in a.py")) == seen(prompt)
+    assert [span.items for span in context.followed(messages).spans()] == [(0,), (1,), (2,), ()]
+
+
+def test_bad_tools_change_nothing(context):
+    context.follow(LIST)
+    with pytest.raises(ctxmem.BadInput, match="tools"):
+        context.follow(LIST[:2], tools=[{"name": "look", "input_schema": {}}])
+
+    assert context.assemble().messages == LIST
+
+
 def test_eight_threads_with_lists_of_their_own(context):
     errors = []
 

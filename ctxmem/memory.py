@@ -223,27 +223,29 @@ class Memory:
         self._log.pin(segment_id, on)
         self._follow_flags()
 
-    def forget(self, id: int) -> None:  # noqa: A002 - the public name
-        """Erase a segment: hidden at once, on disk when this returns, its bytes purged by `compact`.
+    def forget(self, id: int | Iterable[int]) -> None:  # noqa: A002 - the public name
+        """Erase a segment, or several in one commit: hidden at once, on disk when this returns.
 
-        A forgotten tool result leaves `[forgotten]` in its place. Backups made before keep what they hold. Its key is
-        free: whatever is added with it next is stored as a new segment, the same text too.
+        Their bytes are purged by `compact`. A forgotten tool result leaves `[forgotten]` in its place. Backups made
+        before keep what they hold. Their keys are free: whatever is added with one next is stored as a new segment,
+        the same text too.
 
         Raises:
-            SegmentNotFound: no such id.
+            SegmentNotFound: no such id; none is forgotten then.
         """
         self._check_open()
-        segment_id = inputs.segment_id(id)
-        self._log.get(segment_id)
+        given = id if isinstance(id, Iterable) and not isinstance(id, str | bytes) else [id]
+        ids = [inputs.segment_id(one) for one in given]
+        self._log.get_many(ids)
         self._log.commit()
-        self._log.forget(self._with_copies(segment_id))
-        self._follow_flags()
+        if ids:
+            self._log.forget([*ids, *self._copies(set(ids))])
+            self._follow_flags()
 
-    def _with_copies(self, segment_id: int) -> list[int]:
-        """Return the segment and the memory tools' results that repeat it."""
-        ids = self._log.index.unsearched_ids(segment_id)
-        copies = [i for i in ids if segment_id in self._log.get(i).facts.sources]
-        return [segment_id, *copies]
+    def _copies(self, ids: set[int]) -> list[int]:
+        """Return the memory tools' results that repeat any of the segments."""
+        unsearched = self._log.index.unsearched_ids(min(ids))
+        return [i for i in unsearched if i not in ids and not ids.isdisjoint(self._log.get(i).facts.sources)]
 
     def _follow_flags(self) -> None:
         """Show every open context what was pinned or forgotten; one that is closed meanwhile need not know."""

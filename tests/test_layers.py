@@ -54,6 +54,8 @@ OWNERS = {
     "mcp_types": "adapters.mcp",
     "anyio": "adapters.mcp",
     "uvicorn": "adapters.mcp",
+    "langchain_core": "adapters",
+    "langgraph": "adapters.langgraph",
     "click": "cli",
     "rich": "cli",
 }

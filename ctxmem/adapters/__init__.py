@@ -4,6 +4,8 @@ An adapter is imported when it is asked for, and `import ctxmem` imports none. I
 extra of the same name (`pip install 'ctxmem-engine[mcp]'`); without it the import raises `PackageMissing`.
 
 mcp    a server of the Model Context Protocol: search, read, add and forget for any host that speaks it
+
+hook   what the adapters that own a framework's prompt share: no adapter itself
 """
 
 from ctxmem.errors import PackageMissing

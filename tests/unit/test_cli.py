@@ -112,7 +112,7 @@ def test_import_into_one_session(run, tmp_path):
         assert [hit.segment.session for hit in memory.search("hello")] == ["notes"]
 
 
-def test_search_prints_a_table_in_which_text_is_no_markup(run, store):
+def test_search_prints_hits_in_which_text_is_no_markup(run, store):
     code, out, err = run("search", "barges", "--file", "tugs.md", "--store", store)
 
     assert (code, err) == (0, "")
@@ -140,6 +140,26 @@ def test_search_filters(run, store, arguments, count):
 
     assert code == 0
     assert len(json.loads(out)) == count
+
+
+def test_search_shows_the_lines_of_a_long_text_that_fit(run, store):
+    text = (
+        "\n".join(f"line {n} of the log of the harbour" for n in range(400))
+        + "\n"
+        + "x " * 400
+        + "a whale "
+        + "y " * 400
+    )
+    with ctxmem.open(store) as memory:
+        memory.add(text, file="log.txt")
+
+    shown = run("search", "whale", "--store", store)[1]
+    assert "a whale" in shown
+    assert "--full shows all" in shown
+    assert len(shown) < 2_000
+    (hit,) = json.loads(run("search", "whale", "--json", "--store", store)[1])
+    assert "a whale" in hit["excerpt"]
+    assert (len(hit["excerpt"]) < 1_000, hit["text"], hit["before"]) == (True, text, [])
 
 
 def test_search_explains_and_shows_whole_texts(run, store):

@@ -104,6 +104,24 @@ def test_the_usual_place_is_found_and_a_second_import_adds_nothing(run, home, tm
             assert len(context.assemble().segments) == 4
 
 
+def test_a_search_answers_with_project_date_and_what_was_said_around_it(run, home, tmp_path, capsys):
+    store = tmp_path / "s"
+    run("import", "--claude-code", "--store", store, "--json")
+
+    arguments = ["search", "how did we fix the login race", "--project", "shop", "--limit", "2", "--store", str(store)]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    shown = capsys.readouterr().out
+    hits = {hit["id"]: hit for hit in run(*arguments, "--json")}
+
+    first, fourth = (next(hit for hit in hits.values() if word in hit["text"]) for word in ("login race", "app/login"))
+    assert f"[#{first['id']}] /work/shop, 2026-11-03" in shown
+    assert "  > How do we fix the login race?\n    assistant: I look. Bash" in shown
+    assert f", tool Bash, session {SESSION}" in shown
+    assert (first["before"], [one["kind"] for one in fourth["before"]]) == ([], ["assistant"])
+    assert fourth["after"][0]["text"] == "Take the lock before the token is read."
+
+
 def test_a_tree_is_told_from_its_files(run, home, tmp_path):
     (found,) = run("import", home / "projects", "--store", tmp_path / "s", "--json")
 

@@ -9,6 +9,7 @@ context.append(reply)
 """
 
 from ctxmem.context.context import Context
+from ctxmem.entries import Logs
 from ctxmem.errors import (
     BadInput,
     BadMessage,
@@ -58,6 +59,7 @@ __all__ = [
     "FormatMismatch",
     "Hit",
     "KeyConflict",
+    "Logs",
     "Memory",
     "NotAStore",
     "Options",

@@ -4,7 +4,7 @@ I1. A `Segment` is made on read and never kept: what is in memory is the log's b
 I2. Names come in, numbers go down: only this file and the context translate sessions.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,14 @@ class Library:
             return _segment(segment_id, record, self._log.session_name(record.session))
         facets = {name: value.copy() if isinstance(value, list) else value for name, value in record.facets.items()}
         return _segment(segment_id, record, self._log.session_name(record.session), facets)
+
+    def segments(self, segment_ids: Sequence[int]) -> Iterator[Segment]:
+        """Yield many segments in the order asked for, each when it is taken, without what is forgotten by then."""
+        names: dict[int, str | None] = {0: None}
+        for segment_id, record in self._log.stream(segment_ids):
+            if record.session not in names:
+                names[record.session] = self._log.session_name(record.session)
+            yield _segment(segment_id, record, names[record.session])
 
     def search(self, query: str, sessions: Collection[str] | None = None, **wanted: Any) -> list[Hit]:
         """Search as `search_numbers`, sessions by name; names that no session has are left out."""

@@ -15,6 +15,7 @@ from typing import Any
 from ctxmem import erasing, inputs, loading, tokens
 from ctxmem.context.context import Context
 from ctxmem.contexts import Contexts
+from ctxmem.entries import Logs
 from ctxmem.errors import BadInput, StoreBusy, StoreClosed, StoreFull
 from ctxmem.library import Library
 from ctxmem.log import Log
@@ -55,6 +56,7 @@ class Memory:
         self._options = options
         self._library = Library(log)
         self._contexts = Contexts(log, options)
+        self._logs = Logs(log, self._library)
 
     def context(
         self,
@@ -207,6 +209,12 @@ class Memory:
             facets=facets,
             explain=explain,
         )
+
+    @property
+    def logs(self) -> Logs:
+        """The log of a run of agents: what each entity said and did, by space, tick and time; see docs/logs.md."""
+        self._check_open()
+        return self._logs
 
     def pin(self, id: int) -> None:  # noqa: A002 - the public name
         """Make a segment's group a root in every context until it is unpinned; on disk when this returns."""

@@ -49,6 +49,11 @@ class Segment:
     facets: Mapping[str, Any]
 
 
+def logged_text(command: str, output: str) -> str:
+    """Return what is searched, shown and counted of a log entry."""
+    return f"{command}\n{output}" if output else command
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One search result; `score` is an integer, `parts` names its summands where `explain=True` asked for them."""

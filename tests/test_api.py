@@ -10,7 +10,7 @@ import ctxmem
 
 VALUES = {"Call", "Hit", "Problem", "Segment", "Options", "Policy", "Prompt", "Collection", "Violation"}
 CALLS = {"open", "tools", "validate"}
-CLASSES = {"Memory", "Context"}
+CLASSES = {"Memory", "Context", "Logs"}
 
 # Signatures without annotations: names, order, kinds and defaults are what callers depend on.
 SIGNATURES = {
@@ -36,6 +36,13 @@ SIGNATURES = {
     "Memory.stats": "(self)",
     "Memory.backup": "(self, path)",
     "Memory.compact": "(self)",
+    "Logs.append": (
+        "(self, command, output='', *, entity, space=None, tick=None, tokens_in=0, tokens_out=0, at=None, key=None)"
+    ),
+    "Logs.entries": (
+        "(self, *, entity=None, space=None, tick=None, between=None, mention=None, since=None, until=None, newest=False)"
+    ),
+    "Logs.query": "(self, text)",
     "Context.system": "(self, content)",
     "Context.append": "(self, /, message, *, key=None, refs=(), pinned=False, at=None, kind=None, **facets)",
     "Context.result": "(self, /, call_id, content, *, error=False, key=None, at=None, **facets)",
@@ -59,7 +66,7 @@ SIGNATURES = {
     "Context.close": "(self)",
     "Prompt.kwargs": "(self, **over)",
 }
-PROPERTIES = {"Context": {"tokens", "budget", "turn", "open_calls"}}
+PROPERTIES = {"Memory": {"logs"}, "Context": {"tokens", "budget", "turn", "open_calls"}}
 FIELDS = {
     "Segment": [
         "id",

@@ -24,6 +24,7 @@ COMMANDS = {
     "search": "find",
     "show": "show",
     "explain": "explain",
+    "log": "log",
     "stats": "care",
     "check": "care",
     "backup": "care",

@@ -11,7 +11,7 @@ It does not know messages, contexts, or how the index works.
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -230,6 +230,11 @@ class Log:
             if not waits:  # what waits has no flag yet: its own field says whether it is pinned
                 record.pinned = segment_id in pinned
             yield record
+
+    def stream(self, segment_ids: Sequence[int]) -> Iterator[tuple[int, Record]]:
+        """Return (id, record) for many ids, without what is forgotten meanwhile; see `Reader.stream`."""
+        self._usable()
+        return self._reader.stream(segment_ids)
 
     def is_pinned(self, segment_id: int) -> bool:
         """Say whether a segment is pinned."""

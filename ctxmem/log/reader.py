@@ -5,7 +5,8 @@ I2. Before it answers, it has applied every change that was committed when it wa
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ctxmem import codec
@@ -27,6 +28,9 @@ def redacted(record: Record) -> Record:
     calls = tuple(Call(call.id, call.name, {}) for call in record.calls)
     facts = record.facts._replace(is_forgotten=True)
     return replace(record, text=FORGOTTEN_TEXT, message=None, calls=calls, facets={}, facts=facts)
+
+
+_WINDOW = 1_024  # records of a stream that are held packed at a time
 
 
 class Reader:
@@ -97,6 +101,55 @@ class Reader:
         for segment_id, packed in zip(wanted, found, strict=True):
             record = self._unpacked(segment_id, read[segment_id] if packed is None else packed)
             yield redacted(record) if segment_id in forgotten else record
+
+    def stream(self, segment_ids: Sequence[int]) -> Iterator[tuple[int, Record]]:
+        """Yield many records in the order asked for, without those that are forgotten by the time they are reached.
+
+        They are read a window at a time, in order of id: each frame is opened once for what lies near together, and
+        what is read does not displace what is hot. `pinned` is as it is now. Raises as `get`.
+        """
+        for start in range(0, len(segment_ids), _WINDOW):
+            self.refresh()
+            some = segment_ids[start : start + _WINDOW]
+            forgotten, pinned = self.flags.among(flags.FORGOTTEN, some), self.flags.among(flags.PINNED, some)
+            wanted = [segment_id for segment_id in some if segment_id not in forgotten] if forgotten else some
+            waiting = self._waiting(wanted)
+            found = self._stored([i for i in wanted if i not in waiting] if waiting else wanted)
+            for segment_id in wanted:
+                packed = found.get(segment_id)
+                if packed is None:  # it waits: its own field says whether it is pinned
+                    yield segment_id, self._unpacked(segment_id, waiting[segment_id])
+                    continue
+                record = self._unpacked(segment_id, packed)
+                record.pinned = segment_id in pinned
+                yield segment_id, record
+
+    def _waiting(self, wanted: Sequence[int]) -> dict[int, bytes]:
+        if not len(self._queue):
+            return {}
+        items = ((segment_id, self._queue.by_id(segment_id)) for segment_id in wanted)
+        return {segment_id: item.packed for segment_id, item in items if item is not None}
+
+    def _stored(self, wanted: Sequence[int]) -> dict[int, bytes]:
+        """Return packed records from disk, frame by frame."""
+        found: dict[int, bytes] = {}
+        ordered = sorted(wanted)
+        place = 0
+        with self._store.snapshot() as snapshot:
+            while place < len(ordered):
+                segment_id = ordered[place]
+                frame = frames.find(snapshot, segment_id)
+                if frame is None:
+                    found[segment_id] = self._read(snapshot, segment_id, {})
+                    place += 1
+                    continue
+                stop = bisect_left(ordered, frames.ids(*frame).stop, place)
+                try:
+                    found.update(frames.pick(*frame, ordered[place:stop], self.codec))
+                except CorruptSegment as exc:
+                    raise CorruptSegment(f"segment {segment_id} is damaged: {exc}", segment_id) from exc
+                place = stop
+        return found
 
     def _in_memory(self, wanted: list[int]) -> list[bytes | None]:
         """Return what is queued or hot, None for the rest.

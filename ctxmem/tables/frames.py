@@ -105,6 +105,11 @@ def unpack(stored_key: bytes, value: bytes, codec: Codec) -> dict[int, bytes]:
     Raises:
         CorruptSegment: the frame does not hold what its header says.
     """
+    return pick(stored_key, value, ids(stored_key, value), codec)
+
+
+def pick(stored_key: bytes, value: bytes, wanted: Iterable[int], codec: Codec) -> dict[int, bytes]:
+    """Return some packed records of a frame, which holds them all, by their ids. Raises as `unpack`."""
     numbers = ids(stored_key, value)
     body = codec.expand(value[_HEADER.size :])
     head = 4 * len(numbers)
@@ -113,11 +118,9 @@ def unpack(stored_key: bytes, value: bytes, codec: Codec) -> dict[int, bytes]:
     ends = np.cumsum(np.frombuffer(body, dtype="<u4", count=len(numbers)).astype(np.int64)) + head
     if len(numbers) and ends[-1] != len(body):
         raise CorruptSegment(f"frame {numbers.start} does not add up; run check", numbers.start)
-    records, start = {}, head
-    for segment_id, end in zip(numbers, ends.tolist(), strict=True):
-        records[segment_id] = body[start:end]
-        start = end
-    return records
+    bounds = [head, *ends.tolist()]
+    first = numbers.start
+    return {each: body[bounds[each - first] : bounds[each - first + 1]] for each in wanted}
 
 
 def find(snapshot: Snapshot, segment_id: int) -> tuple[bytes, bytes] | None:

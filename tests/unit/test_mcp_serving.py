@@ -291,6 +291,11 @@ def test_a_host_with_the_token_is_served_and_none_without(store):
         assert set(refused) == {401}
         assert statuses(url, bearer(TOKEN), {"authorization": f"bearer {TOKEN}"}) == [200, 200]
         assert statuses(url.replace("/mcp", "/"), {}, bearer(TOKEN)) == [401, 404]
+        with httpx2.Client() as http:
+            assert [
+                http.request(verb, url, headers=bearer(TOKEN)).status_code for verb in ("GET", "DELETE", "PUT")
+            ] == [405] * 3
+            assert http.get(url).status_code == 401
 
 
 def test_a_token_is_made_where_none_is_given(store):

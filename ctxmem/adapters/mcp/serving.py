@@ -24,7 +24,11 @@ MIN_TOKEN_CHARS = 16
 PATH = "/mcp"
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 1_000_000  # the longest note, escaped
-_REFUSED = b'{"error": "This server wants its token: Authorization: Bearer TOKEN."}'
+_GRACE_S = 5  # for requests that are being answered when a signal comes
+_REFUSED = {
+    401: b'{"error": "This server wants its token: Authorization: Bearer TOKEN."}',
+    405: b'{"error": "This server answers POST alone."}',
+}
 
 _Scope: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -72,7 +76,9 @@ def listening(port: int) -> socket.socket:
 def serve_http(app: App, at: socket.socket) -> None:
     """Serve hosts with an application of `http_app` on a socket of `listening`, until a signal ends it."""
     _silence()
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S
+    )
     uvicorn.Server(config).run(sockets=[at])
 
 
@@ -97,7 +103,10 @@ def http_app(made: Server[Any], token: str) -> App:
 
 
 def _behind(token: str, app: Any) -> App:
-    """Return an application that answers 401 to what does not bring the token."""
+    """Return an application that answers 401 to what does not bring the token, and 405 to all but requests.
+
+    A GET would wait for what the server has to say by itself, which is nothing.
+    """
     wanted = token.encode()
 
     async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -106,16 +115,22 @@ def _behind(token: str, app: Any) -> App:
             return
         given = [value.partition(b" ") for name, value in scope.get("headers", ()) if name == b"authorization"]
         is_bearer = len(given) == 1 and given[0][0].lower() == b"bearer"
-        if scope["type"] == "http" and is_bearer and hmac.compare_digest(given[0][2].strip(), wanted):
-            await app(scope, receive, send)
-        elif scope["type"] == "http":
-            headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": _REFUSED})
-        else:
+        if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
+        elif not (is_bearer and hmac.compare_digest(given[0][2].strip(), wanted)):
+            await _refuse(send, 401, (b"www-authenticate", b"Bearer"))
+        elif scope["method"] != "POST":
+            await _refuse(send, 405, (b"allow", b"POST"))
+        else:
+            await app(scope, receive, send)
 
     return guarded
+
+
+async def _refuse(send: _Send, status: int, header: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", b"application/json"), header]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": _REFUSED[status]})
 
 
 def _silence() -> None:

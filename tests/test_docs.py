@@ -1,6 +1,7 @@
 """The documents say what is so: every example runs, every command is documented, the reference is up to date."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_every_command_that_a_page_shows_is_one():
                 if words[0] == "ctxmem" and not words[1].startswith("-"):
                     known = {name for one in command_named(words[1]).params for name in one.opts}
                     assert {word for word in words[2:] if word.startswith("--")} <= known, line
+
+
+def test_every_config_of_a_host_starts_a_command_that_there_is():
+    known = {name for one in command_named("mcp").params for name in one.opts}
+    page = ROOT / "docs/mcp.md"
+    for _, source in blocks(page, "json"):
+        json.loads(source)
+    starts = [json.loads(one) for one in re.findall(r'"?args"?(?: =|:) (\[.*\])', page.read_text(encoding="utf-8"))]
+
+    assert len(starts) == 4
+    for words in starts:
+        assert words[0] == "mcp"
+        assert {word for word in words if word.startswith("--")} <= known
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,6 +12,7 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 import ctxmem
@@ -54,7 +55,7 @@ def environment(**more):
 def child(store, *options):
     """How a client starts a server on a store."""
     words = [*COMMAND, "--store", str(store), *options]
-    return StdioServerParameters(command=words[0], args=words[1:], env=dict(os.environ))
+    return stdio_client(StdioServerParameters(command=words[0], args=words[1:], env=dict(os.environ)))
 
 
 def spoken(store, *messages, options=(), unanswered=()):

@@ -1,7 +1,8 @@
 """What `ctxmem import` does with what the readers yield: put it into a store, each thing once.
 
 I1. A message whose key its session has is left as it is, unread: importing again costs no more than reading the file.
-I2. Few contexts are open at a time, and each is closed with a prompt assembled, from which its session resumes.
+I2. Few contexts are open at a time. Only of a file named by itself each is closed with a prompt assembled, which
+    `ctxmem show` then shows: in a tree that would take a third of the time, and a session resumes without it.
 I3. One message that cannot be stored is counted, and those around it are imported.
 """
 
@@ -42,8 +43,9 @@ class Import:
         self._session, self._model, self._facets = session, model, facets
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._busy: set[str] = set()
-        self._owners: dict[int, int] = {}  # of each key, by its hash: the session that had it first in this run
+        self._stored: set[int] = set()  # hashes of the keys of this run: some 70 bytes a message
         self._waiting = 0
+        self._is_shown = False
         self.known = 0
         self.skipped: Counter[str] = Counter()
         self.sessions: set[str] = set()
@@ -61,11 +63,19 @@ class Import:
         )
         self.known += len(ids) - min(len(ids), max(0, self.segments - before))
 
-    def entries(self, given: Iterator[Entry], written_at: float) -> None:
-        """Append the messages of a file as an agent would; `written_at` is the time of those that have none."""
+    def entries(self, given: Iterator[Entry], written_at: float, *, is_shown: bool) -> None:
+        """Append the messages of a file as an agent would; `written_at` is the time of those that have none.
+
+        `is_shown`: make each session's prompt too (I2).
+        """
         self._busy.clear()
+        self._is_shown = is_shown
         for entry in given:
             self._entry(entry, written_at)
+        self.settle()
+
+    def settle(self) -> None:
+        """Close what is open: all that was appended is committed then."""
         while self._open:
             self._settle(*self._open.popitem(last=False))
 
@@ -78,9 +88,9 @@ class Import:
         self.sessions.add(name)
         if self._id_of(name, key) is not None:
             self.known += 1  # I1
-            self._is_copy(name, key)
+            self._stored.add(hash(key))
             return
-        if self._is_copy(name, key):
+        if hash(key) in self._stored:  # a session that goes on from another repeats it
             self.skipped["message that another session has"] += 1
             return
         try:
@@ -88,6 +98,7 @@ class Import:
             self._undo(context, name, entry.undoes)
             at = entry.at if entry.at is not None else written_at
             context.append(self._rest(name, entry), key=key, at=at, **{**entry.facets, **self._facets})
+            self._stored.add(hash(key))
         except ContextBusy:
             self._busy.add(name)
             self.skipped["message of a session in use"] += 1
@@ -96,10 +107,6 @@ class Import:
         self._waiting += 1
         if self._waiting % _FLUSH_EVERY == 0:
             self._log.flush()
-
-    def _is_copy(self, name: str, key: str) -> bool:
-        """Say whether another session brought this key in this run: a session that goes on from one repeats it."""
-        return self._owners.setdefault(hash(key), hash(name)) != hash(name)
 
     def _id_of(self, name: str, key: str) -> int | None:
         number = self._log.session(name, create=False)
@@ -131,9 +138,9 @@ class Import:
         return found.context
 
     def _settle(self, name: str, found: _Open) -> None:
-        """Close a context, with a prompt to show and to resume from; there is none where its messages do not fit."""
+        """Close a context, with a prompt where one is to be shown; there is none where its messages do not fit."""
         with contextlib.suppress(WindowOverflow, BadInput):
-            if found.context.model != found.model:
+            if self._is_shown:
                 self._memory.context(name, model=found.model)
-            found.context.assemble()
+                found.context.assemble()
         found.context.close()

@@ -11,7 +11,7 @@ import click
 
 from ctxmem.cli import output, shared
 from ctxmem.cli.importing import DEFAULT_MODEL, Import
-from ctxmem.errors import BadInput
+from ctxmem.errors import BadInput, StoreError
 from ctxmem.transcripts import FORMATS, ITEMS, detect, each_file, entries, items
 
 _NAMED = 10  # files passed over that are named
@@ -65,7 +65,7 @@ def import_command(
     if not named:
         raise click.UsageError("Name a file or directory, or give --claude-code or --codex.")
     sources = [_source(file, given) for file, given in named]  # each is looked at before a store is made
-    memory, log = shared.open_for_writing(store)
+    memory, log = shared.open_to_import(store)
     try:
         with memory:
             work = _Work(Import(memory, log, session=session, model=model, facets=facets))
@@ -133,18 +133,19 @@ class _Work:
         self._megabytes = 0.0
         self.passed_over: list[str] = []
 
-    def source(self, source: _Source, progress: Callable[[float], None], *, is_strict: bool = True) -> dict[str, Any]:
+    def source(self, source: _Source, progress: Callable[[float], None], *, is_alone: bool = True) -> dict[str, Any]:
         """Import one argument; return what to print of it. What cannot be read of a tree is passed over.
 
         Raises:
-            BadInput: it is a file that cannot be read, and `is_strict`.
+            BadInput: it is a file that cannot be read, and `is_alone`.
         """
+        is_alone = is_alone and not source.path.is_dir()
         target = self._target
         known, skipped, segments = target.known, target.skipped.copy(), target.segments
         target.sessions.clear()
         found = source.files()
         for file, form in found:
-            self._file(file, form, is_strict=is_strict and not source.path.is_dir())
+            self._file(file, form, is_alone=is_alone)
             self._megabytes += self._seen[file][1] / 1e6
             progress(self._megabytes)
         if source.form in ITEMS:
@@ -159,12 +160,16 @@ class _Work:
             "skipped": dict(target.skipped - skipped),
         }
 
-    def _file(self, file: Path, form: str, *, is_strict: bool) -> None:
+    def _file(self, file: Path, form: str, *, is_alone: bool) -> None:
         self._seen[file] = written_at, _ = _stamp(file)
         try:
-            self._target.entries(entries(file, form, self._target.skipped), written_at)
+            found = entries(file, form, self._target.skipped)
+            self._target.entries(found, written_at, is_shown=is_alone)
+        except StoreError:  # a full disk is an OSError too, and no fault of the file
+            raise
         except (BadInput, OSError) as exc:
-            if is_strict:
+            self._target.settle()
+            if is_alone:
                 raise
             self.passed_over.append(str(exc).rstrip("."))
 
@@ -182,7 +187,7 @@ class _Work:
     def _changed(self, source: _Source) -> list[dict[str, Any]]:
         """Import the files that have changed; one that is being written and cannot be read now is read later."""
         changed = [pair for pair in source.files() if self._seen.get(pair[0]) != _stamp(pair[0])]
-        done = (self.source(_Source(file, form), lambda _: None, is_strict=False) for file, form in changed)
+        done = (self.source(_Source(file, form), lambda _: None, is_alone=False) for file, form in changed)
         return [one for one in done if one["segments"]]
 
 

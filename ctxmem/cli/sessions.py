@@ -46,7 +46,7 @@ def context_of(memory: ctxmem.Memory, log: Log, name: str) -> tuple[SessionEntry
     """Open a session's context as it was last used: the same model, shape, window and tools.
 
     Raises:
-        BadInput: there is no such session, or it holds no conversation.
+        BadInput: there is no such session, or it has had no prompt.
     """
     found = {one.name: one for one in sessions(log)}
     session = found.get(name)
@@ -54,9 +54,7 @@ def context_of(memory: ctxmem.Memory, log: Log, name: str) -> tuple[SessionEntry
         near = ", ".join(sorted(found)[:5]) or "none at all"
         raise BadInput(f"There is no session {name!r} in this store; it holds: {near}.")
     if session.row is None:
-        raise BadInput(
-            f"Session {name!r} has no conversation: use `ctxmem search --session {name}` to see its segments."
-        )
+        raise BadInput(f"Session {name!r} has no prompt yet: use `ctxmem search --session {name}` to see its segments.")
     model, provider, window, reserve, digest = session.row.target
     with log.snapshot() as snapshot:
         tools = turns.tools(snapshot, session.number, digest)

@@ -47,16 +47,18 @@ def open_existing(store: Path, *, readonly: bool = True) -> ctxmem.Memory:
 def open_with_log(store: Path) -> tuple[ctxmem.Memory, Log]:
     """Open a store for reading, with the log under it, which lists the sessions. Raises as `open_existing`."""
     _require(store)
-    return _opened(store, readonly=True)
+    return _opened(store, ctxmem.Options(), readonly=True)
 
 
-def open_for_writing(store: Path) -> tuple[ctxmem.Memory, Log]:
-    """Open a store, making it where it is missing, with the log under it, which knows what a key names."""
-    return _opened(store, readonly=False)
+def open_to_import(store: Path) -> tuple[ctxmem.Memory, Log]:
+    """Open a store, making it where it is missing, with the log under it, which knows what a key names.
+
+    What a power cut takes of an import, the next one brings again: it need not wait for the disk.
+    """
+    return _opened(store, ctxmem.Options(durability="last-commit-may-go"), readonly=False)
 
 
-def _opened(store: Path, *, readonly: bool) -> tuple[ctxmem.Memory, Log]:
-    options = ctxmem.Options()
+def _opened(store: Path, options: ctxmem.Options, *, readonly: bool) -> tuple[ctxmem.Memory, Log]:
     log = Log.open(store, readonly=readonly, options=options)
     return ctxmem.Memory(log, options), log
 

@@ -13,6 +13,7 @@ import pytest
 
 import ctxmem
 from ctxmem.cli import main
+from ctxmem.errors import StoreFull
 
 DATA = Path(__file__).parent.parent / "data"
 SESSION = "11111111-0000-4000-8000-000000000001"
@@ -126,6 +127,26 @@ def test_a_tree_is_told_from_its_files(run, home, tmp_path):
     (found,) = run("import", home / "projects", "--store", tmp_path / "s", "--json")
 
     assert (found["format"], found["segments"]) == ("transcripts", 7)
+
+
+def test_a_session_of_a_tree_has_a_prompt_once_it_was_resumed(run, home, tmp_path):
+    store = tmp_path / "s"
+    run("import", "--claude-code", "--store", store, "--json")
+
+    assert "has no prompt yet" in run("show", SESSION, "--store", store)
+    with ctxmem.open(store) as memory, memory.context(SESSION, model="claude-opus-5-5") as context:
+        context.assemble()
+    assert len(run("show", SESSION, "--store", store, "--json")["segments"]) == 4
+
+
+def test_a_full_disk_is_no_fault_of_a_file(home, tmp_path, monkeypatch):
+    def full(*_arguments, **_more):
+        raise StoreFull("the disk is full")
+
+    monkeypatch.setattr(ctxmem.Context, "append", full)
+    with pytest.raises(SystemExit) as exited:
+        main(["import", "--claude-code", "--store", str(tmp_path / "s")])
+    assert exited.value.code == 1
 
 
 def test_a_source_tree_with_a_transcript_in_it_is_text(run, tmp_path):

@@ -65,7 +65,8 @@ def import_command(
     if not named:
         raise click.UsageError("Name a file or directory, or give --claude-code or --codex.")
     sources = [_source(file, given) for file, given in named]  # each is looked at before a store is made
-    memory, log = shared.open_to_import(store)
+    # What a power cut takes of an import, the next one brings again: it need not wait for the disk.
+    memory, log = shared.open_for_writing(store, "last-commit-may-go")
     try:
         with memory:
             work = _Work(Import(memory, log, session=session, model=model, facets=facets))

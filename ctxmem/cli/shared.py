@@ -11,6 +11,7 @@ import ctxmem
 from ctxmem import inputs, moments
 from ctxmem.errors import BadInput
 from ctxmem.log import Log
+from ctxmem.options import Durability
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -50,12 +51,9 @@ def open_with_log(store: Path) -> tuple[ctxmem.Memory, Log]:
     return _opened(store, ctxmem.Options(), readonly=True)
 
 
-def open_to_import(store: Path) -> tuple[ctxmem.Memory, Log]:
-    """Open a store, making it where it is missing, with the log under it, which knows what a key names.
-
-    What a power cut takes of an import, the next one brings again: it need not wait for the disk.
-    """
-    return _opened(store, ctxmem.Options(durability="last-commit-may-go"), readonly=False)
+def open_for_writing(store: Path, durability: Durability = "full") -> tuple[ctxmem.Memory, Log]:
+    """Open a store, making it where it is missing, with the log under it, which knows what a key names."""
+    return _opened(store, ctxmem.Options(durability=durability), readonly=False)
 
 
 def _opened(store: Path, options: ctxmem.Options, *, readonly: bool) -> tuple[ctxmem.Memory, Log]:

@@ -96,6 +96,16 @@ class Contexts:
             known = list(self._open.values())
         return [each.session for each in known if not each.session.is_closed]
 
+    def shown(self) -> set[int] | None:
+        """Return the ids of all that open contexts show or speak of; None where one of them is at work."""
+        found = set[int]()
+        for session in self.sessions():
+            shown = session.shown()
+            if shown is None:
+                return None
+            found |= shown
+        return found
+
     @property
     def is_closed(self) -> bool:
         """Whether no more contexts are handed out."""

@@ -8,7 +8,7 @@ I2. A session has at most one context in this process: the same object, re-targe
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +20,7 @@ from ctxmem.errors import BadInput, StoreBusy, StoreClosed, StoreFull
 from ctxmem.library import Library
 from ctxmem.log import Log
 from ctxmem.options import Options, Policy
+from ctxmem.retention import Retention, Rule
 from ctxmem.segment import Hit, Problem, Record, Segment
 
 _FIELDS = frozenset({"text", "kind", "session", "key", "refs", "pinned", "at"})
@@ -57,6 +58,8 @@ class Memory:
         self._library = Library(log)
         self._contexts = Contexts(log, options)
         self._logs = Logs(log, self._library)
+        self._retention = Retention(log, self._contexts.shown)
+        log.also_maintain(self._retention.step)
 
     def context(
         self,
@@ -260,6 +263,41 @@ class Memory:
         for session in self._contexts.sessions():
             with suppress(StoreClosed):
                 session.locked(lambda s: s.follow_flags())
+
+    def retain(
+        self,
+        max_age: float | timedelta | None = None,
+        max_segments: int | None = None,
+        max_tokens: int | None = None,
+        max_bytes: int | None = None,
+        *,
+        session: str | None = None,
+        kind: str | None = None,
+        dry_run: bool = False,
+        **facets: Any,
+    ) -> dict[str, Any]:
+        """Let a rule stand for the segments of a session, kind and facets; the rest is forgotten by and by.
+
+        The oldest go: what is older than `max_age` (seconds, or a timedelta), and what is beyond the newest
+        `max_segments`, `max_tokens` or `max_bytes` (of records, before compression). The rule is kept in the store, in
+        the place of an earlier one for the same session, kind and facets; without limits it takes that one away. It is
+        applied in small steps after barriers, and to the end at `close`. What is pinned, what is referred to, and what
+        an open context shows stays. `dry_run` changes nothing; without limits it asks the rules that stand.
+
+        Returns what is past its limit now: `goes`, ids; their `tokens`; and `stays`, id -> why it stays all the same.
+        See docs/retention.md.
+
+        Raises:
+            BadInput: a limit that is negative, NaN or no number; a bad session, kind or facet.
+        """
+        self._check_open()
+        limits = {"max_age": max_age, "max_segments": max_segments, "max_tokens": max_tokens, "max_bytes": max_bytes}
+        rule, is_dry = Rule.of(limits, session, kind, facets), inputs.flag(dry_run, "dry_run")
+        asked = [rule] if rule.has_limits else self._retention.rules() if is_dry else []
+        found = self._retention.look(asked)
+        if not is_dry:
+            self._retention.put(rule)
+        return found.plain()
 
     def flush(self) -> None:
         """Put everything appended so far on disk, on this thread; it is there when this returns."""

@@ -29,6 +29,10 @@ SIGNATURES = {
     "Memory.pin": "(self, id)",
     "Memory.unpin": "(self, id)",
     "Memory.forget": "(self, id)",
+    "Memory.retain": (
+        "(self, max_age=None, max_segments=None, max_tokens=None, max_bytes=None, *, session=None, kind=None, "
+        "dry_run=False, **facets)"
+    ),
     "Memory.flush": "(self)",
     "Memory.aflush": "(self)",
     "Memory.close": "(self)",

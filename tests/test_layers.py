@@ -28,7 +28,7 @@ FLOORS: list[tuple[str, str]] = [
     ("store", "the disk: bytes under keys"),
     ("tables", "what stands under which key"),
     ("index log", "the durable log and its index"),
-    ("library loading erasing entries context", "one session at work, and what reads and fills a store"),
+    ("library loading erasing entries retention context", "one session at work, and what reads and fills a store"),
     ("contexts", "the sessions of one store, each opened once"),
     ("memory", "what callers open"),
     ("transcripts adapters cli", "other programs' files, frameworks and hosts, and people"),

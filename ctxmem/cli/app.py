@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "show",
     "explain": "explain",
     "log": "log",
+    "retain": "retain",
     "stats": "care",
     "check": "care",
     "backup": "care",

@@ -353,6 +353,18 @@ class Session:
         """Return the calls that wait for a result, oldest first."""
         return tuple(self.call(group, index) for group, index in self._now.state.calls.waiting())
 
+    def shown(self) -> set[int] | None:
+        """Return the ids of all that its prompt shows or speaks of; None where another thread is at work on it.
+
+        Maintenance asks this under a lock of the log, and so must not wait for this one.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return set[int]().union(*(state.sources() for state in self._states()))
+        finally:
+            self._lock.release()
+
     def follow_flags(self) -> None:
         """Take note of what was pinned or forgotten, by any process: what showed it shows `[forgotten]` from now on."""
         version = self.log.flags_version

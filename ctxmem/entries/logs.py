@@ -136,7 +136,7 @@ class Logs:
         conditions = [
             Filter((*_flat(chosen), *keys, _KIND), since=since, until=until) for chosen in product(*filter(None, ways))
         ]
-        found: list[int] = self._log.index.timeline(conditions, words).tolist()
+        found: list[int] = self._log.index.timeline(conditions, words).ids.tolist()
         return found
 
     def _keep_order(self, record: Record, *, is_given: bool) -> None:

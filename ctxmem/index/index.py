@@ -30,7 +30,7 @@ from ctxmem.search.query import Query
 from ctxmem.search.runs import Run, RunCache, RunView
 from ctxmem.search.search import Scored
 from ctxmem.search.tail import Tail
-from ctxmem.search.timeline import timeline
+from ctxmem.search.timeline import Timeline, timeline, union
 from ctxmem.segment import MAX_ID, Problem, Record
 from ctxmem.store import Snapshot, Store
 from ctxmem.tables import changes, flags, frames
@@ -219,15 +219,10 @@ class Index:
             scopes = self._scopes(snapshot, conditions)
             return search.search(scopes, query, limit, self._texts, explain=explain, is_conversation_aware=conversation)
 
-    def timeline(self, conditions: Sequence[Filter], terms: Sequence[bytes] = ()) -> npt.NDArray[np.int64]:
-        """Return the ids that pass any of the conditions and hold every term, by time and id: O(parts + ids)."""
+    def timeline(self, conditions: Sequence[Filter], terms: Sequence[bytes] = ()) -> Timeline:
+        """List what passes any of the conditions and holds every term, by time and id: O(parts + what passes)."""
         with self._lock, self._store.snapshot() as snapshot:
-            found = [timeline(self._scopes(snapshot, each), terms) for each in conditions]
-        if len(found) == 1:
-            return found[0][0]
-        ids, places = np.unique(np.concatenate([ids for ids, _ in found]), return_index=True)
-        at = np.concatenate([at for _, at in found])[places]
-        return ids[np.lexsort((ids, at))]
+            return union([timeline(self._scopes(snapshot, each), terms) for each in conditions])
 
     def session_ids(self, session: int, after: int = -1) -> list[int]:
         """Return the ids of a session above `after`, ascending, forgotten ones among them: 5 us a run."""

@@ -40,6 +40,12 @@ class Leases:
             self._writer.commit([lambda batch: leases.acquire(batch, slot, session, self._store.is_slot_alive)])
         return Lease(session, self._give_back)
 
+    def elsewhere(self) -> frozenset[int]:
+        """Return the sessions that other live processes run."""
+        slot = self._writer.slot
+        with self._store.snapshot() as snapshot:
+            return leases.elsewhere(snapshot, None if slot is None else slot.number, self._store.is_slot_alive)
+
     def _give_back(self, session: int) -> None:
         slot = self._writer.slot
         if slot is not None and self._store.is_open:

@@ -236,6 +236,16 @@ class Log:
         self._usable()
         return self._reader.stream(segment_ids)
 
+    def sizes(self, segment_ids: Sequence[int]) -> list[int]:
+        """Return how many bytes each record takes before it is compressed."""
+        return self._reader.sizes(segment_ids)
+
+    def pinned_ids(self) -> list[int]:
+        """Return what is pinned, ascending; what waits for a commit is not among it."""
+        with self._store.snapshot() as snapshot:
+            pinned: list[int] = flags.ids(snapshot, flags.PINNED).tolist()
+        return [segment_id for segment_id in pinned if not self.is_forgotten(segment_id)]
+
     def is_pinned(self, segment_id: int) -> bool:
         """Say whether a segment is pinned."""
         waiting = self._writer.waiting(segment_id)
@@ -288,6 +298,17 @@ class Log:
         """
         self._usable()
         return self._leases.take(session)
+
+    def sessions_elsewhere(self) -> frozenset[int]:
+        """Return the sessions whose leases other live processes hold."""
+        return self._leases.elsewhere()
+
+    def also_maintain(self, step: Callable[[], bool]) -> None:
+        """Call a bound method as a part of the maintenance from now on, until it says that no more is to be done.
+
+        Its object is not kept alive for that. It must wait for no lock that is taken before those of the log.
+        """
+        self._upkeep.also(step)
 
     # --- the whole store ---
 

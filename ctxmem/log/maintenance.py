@@ -12,6 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
+from weakref import WeakMethod
 
 from ctxmem import codec
 from ctxmem.store import Batch, Store
@@ -37,7 +39,12 @@ class Upkeep:
         self._stepped_at = 0.0
         self._skip = 0
         self._appended = 0  # since maintenance was last done
+        self._also: WeakMethod[Callable[[], bool]] | None = None
         self.failure: Exception | None = None
+
+    def also(self, step: Callable[[], bool]) -> None:
+        """Call a bound method after the steps, as long as it says that there is more; its object is held weakly."""
+        self._also = WeakMethod(step)
 
     def step(self, seconds: float = STEP_S) -> None:
         """Run steps for about this long, or none while another thread runs them. Never raises (I2)."""
@@ -87,7 +94,7 @@ class Upkeep:
         """Step until a time, or to the end; say whether the end was reached. The caller holds `Upkeep._lock`."""
         try:
             if self._running is None:
-                self._running = self._steps()
+                self._running = chain(self._steps(), self._further())
             for _ in self._running:
                 if until is not None and time.perf_counter() >= until:
                     self._stepped_at = time.monotonic()
@@ -97,6 +104,14 @@ class Upkeep:
             raise
         self._stop()
         return True
+
+    def _further(self) -> Iterator[None]:
+        while self._is_further():
+            yield
+
+    def _is_further(self) -> bool:
+        step = None if self._also is None else self._also()  # in a frame that ends: an iterator would keep its object
+        return step is not None and step()
 
     def _stop(self) -> None:
         running, self._running = self._running, None

@@ -124,6 +124,12 @@ class Reader:
                 record.pinned = segment_id in pinned
                 yield segment_id, record
 
+    def sizes(self, segment_ids: Sequence[int]) -> list[int]:
+        """Return the packed bytes of each record."""
+        waiting = self._waiting(segment_ids)
+        found = {**self._stored([i for i in segment_ids if i not in waiting]), **waiting}
+        return [len(found[segment_id]) for segment_id in segment_ids]
+
     def _waiting(self, wanted: Sequence[int]) -> dict[int, bytes]:
         if not len(self._queue):
             return {}

@@ -28,6 +28,8 @@ LIST_MOST = 4_096  # On disk: a longer list is stored as bits.
 KEY_BYTES = 200  # longer facet values are keyed by their hash
 UNSEARCHED = b"\x03u"  # On disk: never rename. The key of segments that are never a hit.
 
+REFERRING = b"\x03r"  # On disk: never rename. The key of segments that refer to others.
+
 _SINGLE = 8  # bits that are tested one by one
 
 _LIST, _BITS, _RANGE = 2, 3, 4  # On disk: never renumber; 0 and 1 are forms of posting lists.

@@ -63,7 +63,8 @@ def of_record(record: Record, words: Words | None = None) -> Forward:
     if record.facts.is_unsearched:
         return Forward(record.session, record.tokens, record.at, 0, [], b"", [facets.UNSEARCHED])
     found = words_of(record.text, speakers_of(record), record.at) if words is None else words
-    keys = list(dict.fromkeys([facets.kind_key(record.kind), *facets.facet_keys(record.facets)]))
+    referring = [facets.REFERRING] if record.refs else []
+    keys = list(dict.fromkeys([facets.kind_key(record.kind), *referring, *facets.facet_keys(record.facets)]))
     listed = found.terms.split(b"\0") if found.counts else []
     return Forward(record.session, record.tokens, record.at, found.length, listed, found.counts, keys)
 

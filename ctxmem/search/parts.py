@@ -51,6 +51,7 @@ class Part(Protocol):
     def terms_from(self, start: bytes) -> Iterator[tuple[bytes, int]]: ...  # noqa: D102
     def present(self) -> OffsetSet | None: ...  # noqa: D102
     def at(self) -> Array: ...  # noqa: D102
+    def tokens(self) -> Array: ...  # noqa: D102
     def sessions(self) -> BySession: ...  # noqa: D102
 
 

@@ -182,6 +182,15 @@ class Tail:
         found: Array = self._cache["at"]
         return found
 
+    def tokens(self) -> Array:
+        """Return the token count of each segment: int64[span], 0 where there is none."""
+        if "tokens" not in self._cache:
+            counts = np.zeros(self.span, np.int64)
+            counts[self._offsets()] = [self._forwards[i].tokens for i in self._forwards]
+            self._cache["tokens"] = counts
+        found: Array = self._cache["tokens"]
+        return found
+
     def sessions(self) -> BySession:
         """Return the segments grouped by session."""
         if "sessions" not in self._cache:

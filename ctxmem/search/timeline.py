@@ -6,6 +6,7 @@ Does not know: the store, scores.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,17 +14,37 @@ from ctxmem.search import facets
 from ctxmem.search.parts import NONE, Array, Int64s, Scope
 
 
-def timeline(scopes: Sequence[Scope], terms: Sequence[bytes] = ()) -> tuple[Int64s, Array]:
-    """Return the ids of the segments that pass and hold every term, and their times: O(parts + what passes)."""
-    all_ids, all_at = [np.zeros(0, np.int64)], [np.zeros(0)]
+class Timeline(NamedTuple):
+    """Segments in order of time (I1), in arrays of one length: int64 ids, float64 times, tokens."""
+
+    ids: Int64s
+    at: Array
+    tokens: Array
+
+    def ordered(self) -> "Timeline":
+        """Return the same in order."""
+        order = np.lexsort((self.ids, self.at))
+        return Timeline(self.ids[order], self.at[order], self.tokens[order])
+
+
+def timeline(scopes: Sequence[Scope], terms: Sequence[bytes] = ()) -> Timeline:
+    """List the segments that pass and hold every term: O(parts + what passes)."""
+    found = [Timeline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))]
     for scope in scopes:
-        offsets = _passing(scope, terms)
+        offsets, part = _passing(scope, terms), scope.part
         if len(offsets):
-            all_ids.append(offsets.astype(np.int64) + scope.part.first)
-            all_at.append(scope.part.at().take(offsets))
-    ids, at = np.concatenate(all_ids), np.concatenate(all_at)
-    order = np.lexsort((ids, at))
-    return ids[order], at[order]
+            ids = offsets.astype(np.int64) + part.first
+            found.append(Timeline(ids, part.at().take(offsets), part.tokens().take(offsets)))
+    return Timeline(*map(np.concatenate, zip(*found, strict=True))).ordered()
+
+
+def union(found: Sequence[Timeline]) -> Timeline:
+    """Return what any of several lists holds."""
+    if len(found) == 1:
+        return found[0]
+    ids, at, tokens = map(np.concatenate, zip(*found, strict=True))
+    _, places = np.unique(ids, return_index=True)
+    return Timeline(ids[places], at[places], tokens[places]).ordered()
 
 
 def _passing(scope: Scope, terms: Sequence[bytes]) -> facets.Uint16s:

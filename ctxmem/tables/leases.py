@@ -10,7 +10,7 @@ from struct import Struct
 
 from ctxmem import codec
 from ctxmem.errors import ContextBusy
-from ctxmem.store import Batch
+from ctxmem.store import Batch, Snapshot
 from ctxmem.tables import slots
 from ctxmem.tables.slots import Slot
 
@@ -36,6 +36,14 @@ def acquire(batch: Batch, slot: Slot, session: int, is_alive: Callable[[int], bo
         if number != slot.number and owner is not None and owner.epoch == epoch and is_alive(number):
             raise ContextBusy(f"session {session} is in use by process {pid} on {host}; close it there", pid, host)
     batch.put("leases", _SESSION.pack(session), codec.pack([slot.number, slot.epoch, mine.pid, mine.host]))
+
+
+def elsewhere(snapshot: Snapshot, mine: int | None, is_alive: Callable[[int], bool]) -> frozenset[int]:
+    """Return the sessions whose leases other live processes hold; `mine` is this writer's slot."""
+    rows = [(_SESSION.unpack(key)[0], *codec.unpack(value)[:2]) for key, value in snapshot.scan("leases")]
+    others = [row for row in rows if row[1] != mine and is_alive(row[1])]
+    owners = {number: slots.read(snapshot, number) for _, number, _ in others}
+    return frozenset(s for s, number, epoch in others if (c := owners[number]) is not None and c.epoch == epoch)
 
 
 def release(batch: Batch, slot: Slot, session: int) -> None:

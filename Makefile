@@ -1,6 +1,7 @@
 # Every target does its own set-up: a machine with Python 3.10 or newer needs nothing else.
 #   make demo    a scripted agent reads the Python standard library through a 32k window (about a minute)
 #   make test    all tests
+#   make test-adapters-heavy  the tests of adapters whose framework is too large for `make test` (365 MB)
 #   make stress  threads and processes at one store for STRESS_S seconds each, and whether what they saw has an order
 #   make busy    the tests beside BUSY processes that do nothing but work
 #   make slow    the tests where every clock that Python reads runs at half speed
@@ -18,9 +19,10 @@ BUSY ?= 4
 BASE    := $(VENV)/.stamp-base
 DEV     := $(VENV)/.stamp-dev
 PERF    := $(VENV)/.stamp-perf
+HEAVY   := $(VENV)/.stamp-heavy
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test stress busy slow lint perf docs clean
+.PHONY: demo test test-adapters-heavy stress busy slow lint perf docs clean
 .DEFAULT_GOAL := test
 
 demo: $(BASE)
@@ -28,6 +30,9 @@ demo: $(BASE)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) -q
+
+test-adapters-heavy: $(HEAVY)
+	$(BIN)/python -m pytest -q tests/adapters/test_claude_agent.py
 
 stress: $(DEV)
 	CTXMEM_STRESS_S=$(STRESS_S) $(BIN)/python -m pytest -q -s tests/stress
@@ -72,6 +77,10 @@ $(BASE): pyproject.toml | $(BIN)/python
 $(DEV): pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	@touch $@ $(BASE)
+
+$(HEAVY): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[claude-agent,dev]'
+	@touch $@ $(DEV) $(BASE)
 
 $(PERF): pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[dev,perf]'

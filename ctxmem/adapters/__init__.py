@@ -3,9 +3,16 @@
 An adapter is imported when it is asked for, and `import ctxmem` imports none. Its third-party package comes with an
 extra of the same name (`pip install 'ctxmem-engine[mcp]'`); without it the import raises `PackageMissing`.
 
-mcp    a server of the Model Context Protocol: search, read, add and forget for any host that speaks it
+anthropic      the files of Anthropic's memory tool
+claude_agent   the Claude Agent SDK's transcripts
+langchain      a retriever
+langgraph      a store of items, and checkpoints
+mcp            a server of the Model Context Protocol: search, read, add and forget for any host that speaks it
+openai_agents  the history of the OpenAI Agents SDK's sessions
 
-hook   what the adapters that own a framework's prompt share: no adapter itself
+No adapters themselves:
+hook           what the adapters that own a framework's prompt share
+shelf          what those that store a framework's data share
 """
 
 from ctxmem.errors import PackageMissing

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ctxmem import inputs, tokens
 from ctxmem.errors import BadInput, BadQuery
 from ctxmem.memory import Memory, log_of
+from ctxmem.providers import parse as parse_message
 from ctxmem.search.query import parse
 from ctxmem.segment import Record
 
@@ -33,16 +34,28 @@ class Row(NamedTuple):
     score: int
 
 
-def named(name: str) -> str:
+def named(name: str, limit_bytes: int = inputs.MAX_FACET_BYTES) -> str:
     """Return a name as a facet holds it: itself, or its digest where it is empty, too long or holds a NUL.
 
     >>> named("thread-1"), named("x" * 1000)
     ('thread-1', '#c9b2bd4ff487864c29fb41fab3e8187e')
     """
     try:
-        return inputs.short(name, "name", inputs.MAX_FACET_BYTES)
+        return inputs.short(name, "name", limit_bytes)
     except BadInput:
         return "#" + blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def said_in(message: Any, provider: str) -> str:
+    """Return what a message says in words, its calls and results among it; empty for what no provider explains.
+
+    >>> said_in({"role": "user", "content": [{"type": "text", "text": "hello"}]}, "anthropic")
+    'hello'
+    """
+    try:
+        return "\n".join(draft.text for draft in parse_message(message, prefer=provider) if draft.text)
+    except BadInput:
+        return ""
 
 
 class Shelf:
@@ -76,7 +89,7 @@ class Shelf:
             BadInput: a value that is neither JSON nor bytes. KeyConflict: the key has other content.
         """
         now = self.now() if at is None else at
-        number = 0 if session is None else self._log.session(named(session))
+        number = 0 if session is None else self._log.session(named(session, inputs.MAX_KEY_BYTES))
         record = Record(
             session=number or 0,
             kind=self._kind,
@@ -94,13 +107,13 @@ class Shelf:
         return [found.id for found in self._found("", _ALL, facets)]
 
     def rows(
-        self, query: str = "", *, limit: int = _ALL, until: float | None = None, facets: Mapping[str, str]
+        self, query: str = "", *, limit: int | None = None, until: float | None = None, facets: Mapping[str, str]
     ) -> Iterator[Row]:
         """Yield the rows with these facets, newest first, or best first where a query asks for words.
 
         Rows are read as they are asked for: who stops early pays for what was taken.
         """
-        found = self._found(query, limit, facets, until)
+        found = self._found(query, _ALL if limit is None else limit, facets, until)
         for scored, record in zip(found, self._log.each(one.id for one in found), strict=True):
             if record.message is not None:  # else it was forgotten since
                 yield Row(scored.id, record.at, record.text, record.message["value"], record.facets, scored.score)

@@ -9,6 +9,7 @@ context.append(reply)
 """
 
 from ctxmem.context.context import Context
+from ctxmem.costs import Cost
 from ctxmem.entries import Logs
 from ctxmem.errors import (
     BadInput,
@@ -54,6 +55,7 @@ __all__ = [
     "Context",
     "ContextBusy",
     "CorruptSegment",
+    "Cost",
     "CtxMemError",
     "Explanation",
     "FormatMismatch",

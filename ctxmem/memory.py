@@ -7,6 +7,7 @@ I2. A session has at most one context in this process: the same object, re-targe
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any
 from ctxmem import erasing, inputs, loading, tokens
 from ctxmem.context.context import Context
 from ctxmem.contexts import Contexts
+from ctxmem.costs import Cost, costs
 from ctxmem.entries import Logs
 from ctxmem.errors import BadInput, StoreBusy, StoreClosed, StoreFull
 from ctxmem.library import Library
@@ -325,6 +327,28 @@ class Memory:
         found = self._log.stats()
         n_segments = found["sealed_segments"] + found["tail_segments"]
         return {"segments": n_segments, **found, "contexts": len(self._contexts)}
+
+    def costs(
+        self,
+        by: str | Sequence[str] = "session",
+        *,
+        session: str | None = None,
+        model: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+    ) -> list[Cost]:
+        """Return what calls took and cost, added up by "session", "model", "day" (UTC), "turn" or several; () for all.
+
+        A call is a turn. It is counted when its prompt is on disk, with its input as estimated; what `observe` is told
+        takes that place. Dollars are by the model's prices on the turn's day. Cost: O(sessions x days x models), with
+        `since`, `until` or turns O(turns).
+
+        Raises:
+            BadInput: a bad group, name or time.
+        """
+        self._check_open()
+        wait([self._log.commit_soon()])  # what was observed is put by the same thread, in order
+        return costs(self._log, by, session=session, model=model, since=since, until=until)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy of the store to the new directory `path`; writers go on meanwhile."""

@@ -52,7 +52,10 @@ _SWITCHES = frozenset(
     }
 )
 _NAMES = frozenset({"litellm_provider", "deprecation_date", "provider"})
-_FIELDS = _SIZES | _PRICES | _SWITCHES | _NAMES
+_SINCE = "prices_since"
+_FIELDS = _SIZES | _PRICES | _SWITCHES | _NAMES | {_SINCE}
+_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+_MOST_PRICE = 1_000_000.0  # dollars a token, and the largest factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _bare_names() -> Mapping[str, str]:
     return {name.rpartition("/")[2]: name for name in sorted(rows, key=lambda name: "/" not in name)}
 
 
-def lookup(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Model:
+def lookup(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None, day: str = "") -> Model:
     """Find a model by name or alias; an unknown name gets the documented default.
 
     Tried in turn: the name as given; without a provider's prefix ("openai/", "us.anthropic."), without a date or
@@ -105,7 +108,8 @@ def lookup(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) 
     prior 1.20 (Claude, Gemini and DeepSeek by their names), `exact` and `known` False.
 
     `overrides` are laid over the row, field by field, under the name as given: the table's own field names, and
-    `window`, `prior`, `exact`, `provider`, `thinking_bound`; `check_overrides` has seen them.
+    `window`, `prior`, `exact`, `provider`, `thinking_bound`; `check_overrides` has seen them. Their `prices_since` maps
+    a UTC day such as "2026-01-01" to the prices from that day on; with a `day` those in force are laid over the row.
 
     Raises:
         BadInput: a name that is not a str.
@@ -116,6 +120,10 @@ def lookup(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) 
     if not isinstance(name, str) or not name:
         raise BadInput(f"model must be a name such as 'gpt-6.1-sol', not {inputs.shown(name)}")
     own = (overrides or {}).get(name, {})
+    dated = own.get(_SINCE) or {}
+    begun = [since for since in dated if since <= day]
+    if begun:
+        own = {**own, **dated[max(begun)]}
     row = _row(name)
     return _model(name, {**(row or {}), **own}, known=row is not None or "max_input_tokens" in own or "window" in own)
 
@@ -136,7 +144,9 @@ def _check_field(where: str, field: object, value: object) -> None:
     """Raise `BadInput` for a field that means nothing, or a value that it cannot have; None: not known."""
     if field not in _FIELDS:
         raise BadInput(f"{where} is no field of a model; known are {', '.join(sorted(_FIELDS))}")
-    if field in _SWITCHES:
+    if field == _SINCE:
+        _check_since(where, value)
+    elif field in _SWITCHES:
         if not isinstance(value, bool):
             raise BadInput(f"{where}={inputs.shown(value)} must be True or False")
     elif value is None:
@@ -146,7 +156,21 @@ def _check_field(where: str, field: object, value: object) -> None:
     elif field in _NAMES and not isinstance(value, str):
         raise BadInput(f"{where}={inputs.shown(value)} must be a str")
     elif field in _PRICES:
-        inputs.number(value, where, float("inf"))
+        inputs.number(value, where, _MOST_PRICE)
+
+
+def _check_since(where: str, value: object) -> None:
+    """Raise `BadInput` for what is no mapping of days to prices."""
+    if not isinstance(value, Mapping):
+        raise BadInput(f"{where}={inputs.shown(value)} must be a mapping of days to prices")
+    for since, prices in value.items():
+        if not isinstance(since, str) or not _DAY.fullmatch(since) or not isinstance(prices, Mapping):
+            shown = f"{inputs.shown(since)}: {inputs.shown(prices)}"
+            raise BadInput(f"{where} holds {shown}; give each day, such as '2026-01-01', a mapping of prices")
+        for field, price in prices.items():
+            if field not in _PRICES or field == "prior":
+                raise BadInput(f"{where}[{since!r}] holds {inputs.shown(field)}, which is no price")
+            _check_field(f"{where}[{since!r}][{field!r}]", field, price)
 
 
 def _row(name: str) -> Mapping[str, Any] | None:

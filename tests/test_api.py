@@ -39,6 +39,7 @@ SIGNATURES = {
     "Memory.check": "(self)",
     "Memory.stats": "(self)",
     "Memory.backup": "(self, path)",
+    "Memory.costs": "(self, by='session', *, session=None, model=None, since=None, until=None)",
     "Memory.compact": "(self)",
     "Logs.append": (
         "(self, command, output='', *, entity, space=None, tick=None, tokens_in=0, tokens_out=0, at=None, key=None)"

@@ -20,15 +20,18 @@ PACKAGE = "ctxmem"
 FLOORS: list[tuple[str, str]] = [
     ("errors segment tokens", "values that travel, and the tokenizer"),
     (
-        "inputs moments models options codec",
-        "checks of arguments, times, the table of models, options, bytes of records",
+        "inputs moments models prices options codec",
+        "checks of arguments, times, the table of models, prices, options, bytes of records",
     ),
     ("providers ledger search", "messages, lines and words, as values"),
     ("collector prompt", "what goes and what a prompt is, as values"),
     ("store", "the disk: bytes under keys"),
     ("tables", "what stands under which key"),
     ("index log", "the durable log and its index"),
-    ("library loading erasing entries retention context", "one session at work, and what reads and fills a store"),
+    (
+        "library costs loading erasing entries retention context",
+        "one session at work, and what reads and fills a store",
+    ),
     ("contexts", "the sessions of one store, each opened once"),
     ("memory", "what callers open"),
     ("transcripts adapters cli", "other programs' files, frameworks and hosts, and people"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "check": "care",
     "backup": "care",
     "mcp": "mcp",
+    "costs": "costs",
 }
 
 

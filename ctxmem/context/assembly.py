@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from ctxmem import collector
 from ctxmem.codec import pack
 from ctxmem.collector.working import FULL
-from ctxmem.context import appending
+from ctxmem.context import accounting, appending
 from ctxmem.context.collecting import Collected, collect, summary, write_plan
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Sent, Standing
@@ -162,6 +162,7 @@ def _writer(session: Session, prepared: _Prepared) -> Write:
     """Return what puts a turn beside the queued segments: its rows, the journal, the epoch's state where it is new."""
     number, put, after = session.number, session.writer(prepared.after), prepared.after
     collected, turn = prepared.collected, prepared.turn
+    account = accounting.writer(session, turn)
 
     def write(batch: Batch) -> None:
         put(batch)
@@ -169,6 +170,7 @@ def _writer(session: Session, prepared: _Prepared) -> Write:
             write_plan(batch, number, collected, after.row)
         turns.put_tools(batch, number, after.target.tools_digest, after.target.tools)
         turns.put_turn(batch, number, turn)
+        account(batch)
 
     return write
 

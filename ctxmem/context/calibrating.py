@@ -1,13 +1,14 @@
-"""Learn from what the provider counted: calibrate, and notice a cache that was not hit."""
+"""Learn from what the provider counted: calibrate, notice a cache that was not hit, account for what it cost."""
 
 from dataclasses import replace
 
+from ctxmem.context import accounting
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Standing
 from ctxmem.models import Model, lookup
 from ctxmem.prompt.usage import Usage
 from ctxmem.store import Batch
-from ctxmem.tables import turns
+from ctxmem.tables import spending, turns
 from ctxmem.tables.turns import ContextRow, Observed, TurnRow
 from ctxmem.tokens import Calibration
 
@@ -18,10 +19,11 @@ def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> No
     The caller holds the session's own lock (`Session.locked`). Raises as `Context.observe`.
     """
     row = s.turn_row(s.now.row.turn if turn is None else turn)
+    turn_number = row.turn
     usage.check(row.counted_tokens)
     spoken = lookup(row.model if model is None else model, s.options.models)
     s.apply(lambda standing: _learned(standing, row, spoken, usage))
-    learned = s.now.row
+    learned, spent = s.now.row, accounting.reported(s, row, spoken.name, usage)
 
     def write(batch: Batch) -> None:
         """Put what was learned into the row that is there by then: a turn may have been committed meanwhile."""
@@ -30,8 +32,9 @@ def observe(s: Session, usage: Usage, turn: int | None, model: str | None) -> No
             is_cold = stored.is_cold or (learned.is_cold and stored.turn == learned.turn)
             row = replace(stored, calibrations=learned.calibrations, observed=learned.observed, is_cold=is_cold)
             turns.put_context(batch, s.number, row)
+        spending.put(batch, s.number, turn_number, spent)
 
-    s.log.commit_soon(write)
+    accounting.report(s, turn_number, spent, s.log.commit_soon(write))
 
 
 def _learned(at: Standing, turn: TurnRow, model: Model, usage: Usage) -> Standing:

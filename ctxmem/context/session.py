@@ -35,6 +35,7 @@ from ctxmem.search.facets import IdSet
 from ctxmem.segment import Call, Record
 from ctxmem.store import Batch
 from ctxmem.tables import turns
+from ctxmem.tables.spending import Spent
 from ctxmem.tables.turns import TurnRow
 
 _CHUNK = 256  # segments read at once on resume
@@ -65,6 +66,7 @@ class Session:
         self._seen_flags = -1
         self._seen_forgotten: set[int] = set()  # of what the state shows or quotes
         self.listed = Listed()
+        self.reported: dict[int, Spent] = {}  # by turn: calls whose usage is not on disk yet
         self._calls: tuple[int, tuple[Call, ...]] = (-1, ())  # of the group that was answered last
 
     # -- the way in -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from ctxmem.errors import CtxMemError
 from ctxmem.log.hot import Hot
 from ctxmem.segment import Problem
 from ctxmem.store import TABLES, Snapshot, Store
-from ctxmem.tables import chunks, flags, frames, names, slots, turns
+from ctxmem.tables import chunks, flags, frames, names, slots, spending, turns
 from ctxmem.tables.dictionaries import current_dictionary, dictionaries
 
 _RESTORE = "restore the store from a backup"
@@ -32,6 +32,7 @@ def check(store: Store, coder: Codec, hot: Hot) -> list[Problem]:
             return found + unsound
         found += list(_order(snapshot))
         found += [Problem(f"session {number}", what, _RESTORE) for number, what in turns.check(snapshot)]
+        found += [Problem(f"spending of session {number}", what, _REPORT) for number, what in spending.check(snapshot)]
         found += [Problem("claims", what, _REPORT) for what in slots.check(snapshot)]
         found += [Problem("sessions", what, _REPORT) for what in names.check(snapshot)]
         found += list(_records(snapshot, coder))

@@ -152,6 +152,14 @@ class Anthropic(Shape):
         """Read `cache_read_input_tokens`."""
         return number(usage, "cache_read_input_tokens")
 
+    def cache_write_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `cache_creation_input_tokens`."""
+        return number(usage, "cache_creation_input_tokens")
+
+    def output_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `output_tokens`, which include thinking."""
+        return number(usage, "output_tokens")
+
     def copy_of(self, parts: Sequence[Json]) -> Callable[[Json], Json]:
         """Choose the cheapest copy of blocks."""
         return anthropic_blocks.copy_of(parts)

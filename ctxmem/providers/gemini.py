@@ -118,6 +118,16 @@ class Gemini(Shape):
         """Read `cachedContentTokenCount`."""
         return number(_camel(usage), "cachedContentTokenCount")
 
+    def output_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `candidatesTokenCount`, which leaves out thoughts; those are billed as output too."""
+        found = _camel(usage)
+        said, thought = number(found, "candidatesTokenCount"), number(found, "thoughtsTokenCount")
+        return None if said is None and thought is None else (said or 0) + (thought or 0)
+
+    def reasoning_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `thoughtsTokenCount`."""
+        return number(_camel(usage), "thoughtsTokenCount")
+
     def join(self, units: Sequence[Unit], model: Model, breakpoints: Sequence[int] = ()) -> Wire:
         """Join units to contents: same roles merged, leading system units apart, a user's content first and last."""
         del model, breakpoints

@@ -118,6 +118,19 @@ class OpenAI(Shape):
         found = number(usage, "cache_read_input_tokens")
         return number(usage, "prompt_tokens_details", "cached_tokens") if found is None else found
 
+    def cache_write_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read what gateways say of writes, in the words of either API."""
+        found = number(usage, "cache_creation_input_tokens")
+        return number(usage, "prompt_tokens_details", "cache_write_tokens") if found is None else found
+
+    def output_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `completion_tokens`."""
+        return number(usage, "completion_tokens")
+
+    def reasoning_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read the details of the completion."""
+        return number(usage, "completion_tokens_details", "reasoning_tokens")
+
     def copy_of(self, parts: Sequence[Json]) -> Callable[[Json], Json]:
         """Choose the cheapest copy of messages."""
         return openai_calls.copy_of(parts)

@@ -171,6 +171,14 @@ class Responses(Shape):
         """Read the details of the input."""
         return number(usage, "input_tokens_details", "cached_tokens")
 
+    def output_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read `output_tokens`, which include reasoning."""
+        return number(usage, "output_tokens")
+
+    def reasoning_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read the details of the output."""
+        return number(usage, "output_tokens_details", "reasoning_tokens")
+
     def check(self, payload: Mapping[str, Any], messages: Sequence[Any]) -> Iterator[Violation]:
         """List what breaks the rules of the Responses API."""
         del payload

@@ -153,6 +153,21 @@ class Shape(Protocol):
         del usage
         return None
 
+    def cache_write_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read the input tokens that were written to the provider's cache; None: not this shape's, or not said."""
+        del usage
+        return None
+
+    def output_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read all tokens that the model put out, its reasoning included; None: not this shape's."""
+        del usage
+        return None
+
+    def reasoning_tokens(self, usage: Mapping[str, Any]) -> int | None:
+        """Read the part of the output that was reasoning; None: not this shape's, or it does not say."""
+        del usage
+        return None
+
     # ---- a prompt
 
     def copy_of(self, parts: Sequence[Json]) -> Callable[[Json], Json]:

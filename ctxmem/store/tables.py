@@ -27,6 +27,7 @@ TABLES = (
     "epochs",  # session number + epoch -> state
     "turns",  # session number + turn -> row
     "journal",  # session number + collection -> plan
+    "spending",  # "t" + session + turn -> what a call cost; "s" + session + day + model, "d" + day -> sums
 )
 # The values of runs are large and are read in part: they are checked by `check` and at merges, not at each read.
 UNCHECKED = frozenset({"postings", "facets", "columns"})

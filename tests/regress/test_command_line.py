@@ -86,6 +86,7 @@ def arguments(tmp_path, store):
         "show": ["show", "talk", *rest],
         "explain": ["explain", "0", *rest],
         "stats": ["stats", *rest],
+        "costs": ["costs", *rest],
         "check": ["check", *rest],
         "backup": ["backup", tmp_path / "copy", *rest],
     }

@@ -82,7 +82,7 @@ def test_a_graph_is_interrupted_resumed_and_forked_as_on_the_saver_in_memory(sav
         second = app.invoke(Command(resume="yes"), config)
         history = shown(app.get_state_history(config))
         past = [*app.get_state_history(config)][-2]
-        fork = app.update_state(past.config, {"said": ["instead"]})
+        fork = app.update_state(past.config, {"said": ["instead"]}, as_node="side")
         forked = app.invoke(None, fork)
         seen.append(
             (

@@ -7,6 +7,7 @@ I2. The writes of a task are appended and never changed; of two writes to one pl
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -34,13 +35,22 @@ _DELTA: Final = "counters_since_delta_snapshot"  # in the metadata of threads wh
 _UUID_EPOCH_S: Final = 12_219_292_800  # from 1582-10-15 to 1970-01-01
 
 
-class Checkpointer(BaseCheckpointSaver[int]):
+class Checkpointer(BaseCheckpointSaver[str]):
     """A `BaseCheckpointSaver` over a memory. Safe from any thread; several processes may use one store."""
 
     def __init__(self, memory: Memory, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._checkpoints = Shelf(memory, "checkpoint")
         self._writes = Shelf(memory, "checkpoint_writes")
+
+    def get_next_version(self, current: str | int | None, channel: None) -> str:
+        """Return a version above `current`, and unlike any other of its number.
+
+        As LangGraph's own savers do: it takes nodes whose channels have equal versions to be undecidable.
+        """
+        del channel
+        number = current or 0 if isinstance(current, int | None) else int(current.partition(".")[0])
+        return f"{number + 1:032}.{secrets.randbelow(10**16):016}"
 
     # --- writing ---
 

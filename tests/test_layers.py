@@ -34,7 +34,7 @@ FLOORS: list[tuple[str, str]] = [
     ),
     ("contexts", "the sessions of one store, each opened once"),
     ("memory", "what callers open"),
-    ("transcripts adapters cli", "other programs' files, frameworks and hosts, and people"),
+    ("transcripts exchange adapters cli", "other programs' files, frameworks and hosts, and people"),
 ]
 # (rooms, rooms that they never reach, why): not by a chain of imports either, and whatever the order above becomes.
 NEVER: list[tuple[str, str, str]] = [

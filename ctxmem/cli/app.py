@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "explain",
     "log": "log",
     "retain": "retain",
+    "export": "export",
     "stats": "care",
     "check": "care",
     "backup": "care",

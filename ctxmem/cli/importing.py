@@ -14,6 +14,7 @@ from typing import Any
 
 import ctxmem
 from ctxmem import inputs
+from ctxmem.entries.bringing import bring
 from ctxmem.errors import BadInput, ContextBusy, WindowOverflow
 from ctxmem.log import Log
 from ctxmem.transcripts import Entry
@@ -31,6 +32,19 @@ class _Open:
 
     context: ctxmem.Context
     model: str
+
+
+class _Counted:
+    """An iterable that knows how much of it was taken."""
+
+    def __init__(self, given: Iterable[Mapping[str, Any]]) -> None:
+        self.n = 0
+        self._given = given
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        for one in self._given:
+            self.n += 1
+            yield one
 
 
 class Import:
@@ -62,6 +76,23 @@ class Import:
             ({**item, **self._facets, "session": self._session} for item in given), progress=progress
         )
         self.known += len(ids) - min(len(ids), max(0, self.segments - before))
+
+    def log(
+        self,
+        given: Iterable[Mapping[str, Any]],
+        passed_over: Callable[[str], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Stream the lines of an exported log: constant memory."""
+        before, lines = self.segments, _Counted(given)
+        n_left_out = [0]
+
+        def left_out(what: str) -> None:
+            n_left_out[0] += 1
+            passed_over(what)
+
+        bring(self._log, lines, left_out, progress)
+        self.known += max(0, lines.n - n_left_out[0] - (self.segments - before))
 
     def entries(self, given: Iterator[Entry], written_at: float, *, is_shown: bool) -> None:
         """Append the messages of a file as an agent would; `written_at` is the time of those that have none.

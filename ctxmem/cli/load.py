@@ -149,7 +149,9 @@ class _Work:
             self._file(file, form, is_alone=is_alone)
             self._megabytes += self._seen[file][1] / 1e6
             progress(self._megabytes)
-        if source.form in ITEMS:
+        if source.form == "log":
+            target.log(items(source.path, source.form, self.passed_over.append), self.passed_over.append, progress)
+        elif source.form in ITEMS:
             target.items(items(source.path, source.form, self.passed_over.append), progress)
         return {
             "file": str(source.path),

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
 import ctxmem
 from ctxmem import moments
 from ctxmem.cli import output, shared
-from ctxmem.entries import grammar
+from ctxmem.entries import entry, grammar
 from ctxmem.errors import BadInput
 
 
@@ -65,7 +64,7 @@ def log_command(
             key=key,
         )
     if is_json:
-        output.print_json(as_plain(made))
+        output.print_json(entry.plain(made))
     else:
         output.say(f"Logged as #{made.id}: {_head(made)}")
 
@@ -75,23 +74,6 @@ def _message(said: str) -> str:
     if not message.strip():
         raise BadInput("There is nothing to log: give a message, or ask with ?(...).")
     return message
-
-
-def as_plain(segment: ctxmem.Segment) -> dict[str, Any]:
-    """Return an entry as plain values."""
-    message, facets = segment.message or {}, segment.facets
-    return {
-        "id": segment.id,
-        "at": segment.at,
-        "entity": facets.get("entity"),
-        "space": facets.get("space"),
-        "tick": facets.get("tick"),
-        "command": message.get("command", segment.text),
-        "output": message.get("output", ""),
-        "mentions": facets.get("mentions", []),
-        "tokens_in": message.get("tokens_in", 0),
-        "tokens_out": message.get("tokens_out", 0),
-    }
 
 
 def _head(segment: ctxmem.Segment) -> str:
@@ -104,7 +86,7 @@ def _head(segment: ctxmem.Segment) -> str:
 
 def _show(found: Iterable[ctxmem.Segment], *, is_json: bool) -> None:
     if is_json:
-        output.print_json([as_plain(segment) for segment in found])
+        output.print_json([entry.plain(segment) for segment in found])
         return
     is_empty = True
     for segment in found:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ctxmem import inputs
 from ctxmem.errors import BadInput
-from ctxmem.segment import Facets, Record, logged_text
+from ctxmem.segment import Facets, Record, Segment, logged_text
 
 KIND = "log"
 ENTITY, SPACE = "@", "#"
@@ -96,3 +96,20 @@ def record(
         facets["mentions"] = list(named)
     text = inputs.text(logged_text(said, answer), "command and output")
     return Record(0, KIND, None, text, 0, at, message=dict(message), facets=facets)
+
+
+def plain(segment: Segment) -> dict[str, Any]:
+    """Return an entry as plain values: what is printed and exported."""
+    message, facets = segment.message or {}, segment.facets
+    return {
+        "id": segment.id,
+        "at": segment.at,
+        "entity": facets.get("entity"),
+        "space": facets.get("space"),
+        "tick": facets.get("tick"),
+        "command": message.get("command", segment.text),
+        "output": message.get("output", ""),
+        "mentions": facets.get("mentions", []),
+        "tokens_in": message.get("tokens_in", 0),
+        "tokens_out": message.get("tokens_out", 0),
+    }

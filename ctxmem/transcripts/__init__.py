@@ -12,6 +12,7 @@
     sharegpt     ShareGPT, as training sets have it
     chat         OpenAI messages: a bare list, {"messages": [...]}, JSONL of either, or JSONL of single messages
     stash        the old JSON stash {"segments": [...]} of any size, in constant memory
+    logfiles     the log of many agents, as `ctxmem export` writes it
     text         plain text and source trees, cut into chunks at line ends
     lines        JSONL as programs leave it
     pull         a pull parser over JSON text, which the others stand on

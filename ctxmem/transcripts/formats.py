@@ -20,6 +20,7 @@ from ctxmem.transcripts import (
     codex,
     gemini_cli,
     langchain,
+    logfiles,
     pydantic_ai,
     sharegpt,
     stash,
@@ -51,10 +52,11 @@ READERS: dict[str, Reader] = {
 }
 ITEMS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]]]] = {
     "stash": stash.read,
+    "log": logfiles.read,
     "text": text.read,
 }
 FORMATS = (*READERS, *ITEMS)
-BY_LINE = frozenset({"claude-code", "codex"})
+BY_LINE = frozenset({"claude-code", "codex", "log"})
 TREE = "transcripts"  # of a directory, each of whose files has a format of its own
 
 _SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -74,6 +76,8 @@ def detect(path: Path) -> str:
     """
     _check_kind(path)
     if path.is_dir():
+        if logfiles.is_export(path):
+            return "log"
         return TREE if _holds_transcripts(path) else "text"
     if path.suffix.lower() not in {*_SUFFIXES, ""}:
         return "text"
@@ -136,6 +140,8 @@ def _heads(pull: Pull) -> Iterator[dict[str, Any]]:
 
 def _form(head: Mapping[str, Any]) -> str | None:
     found = next((name for name, reader in READERS.items() if reader.fits(head)), None)
+    if found is None and logfiles.fits(head):
+        return "log"
     return found or ("stash" if "segments" in head or "segment_id" in head else None)
 
 

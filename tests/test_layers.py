@@ -62,6 +62,7 @@ OWNERS = {
     "claude_agent_sdk": "adapters.claude_agent",
     "langchain_core": "adapters",
     "langgraph": "adapters.langgraph",
+    "pydantic_ai": "adapters.pydantic_ai",
     "click": "cli",
     "rich": "cli",
 }

@@ -8,7 +8,8 @@ claude_agent   the Claude Agent SDK's transcripts
 langchain      a retriever
 langgraph      a store of items, and checkpoints
 mcp            a server of the Model Context Protocol: search, read, add and forget for any host that speaks it
-openai_agents  the history of the OpenAI Agents SDK's sessions
+openai_agents  the prompts of the OpenAI Agents SDK's runs, and the history of its sessions
+pydantic_ai    the prompts of Pydantic AI's agents
 
 No adapters themselves:
 hook           what the adapters that own a framework's prompt share
@@ -24,6 +25,7 @@ def missing(extra: str, error: ImportError) -> PackageMissing:
     >>> print(missing("mcp", ImportError("No module named 'mcp'")))
     ctxmem.adapters.mcp cannot be used here (No module named 'mcp'): pip install 'ctxmem-engine[mcp]'
     """
+    module = extra.replace("-", "_")
     return PackageMissing(
-        f"ctxmem.adapters.{extra} cannot be used here ({error}): pip install 'ctxmem-engine[{extra}]'", extra
+        f"ctxmem.adapters.{module} cannot be used here ({error}): pip install 'ctxmem-engine[{extra}]'", extra
     )

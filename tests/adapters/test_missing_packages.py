@@ -12,6 +12,7 @@ PACKAGES = {
     "langchain": ("langchain_core", "langchain"),
     "langgraph": ("langgraph", "langgraph"),
     "openai_agents": ("agents", "openai-agents"),
+    "pydantic_ai": ("pydantic_ai", "pydantic-ai"),
 }
 
 

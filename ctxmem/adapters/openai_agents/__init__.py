@@ -1,5 +1,7 @@
-"""OpenAI Agents SDK: the history of its sessions.
+"""OpenAI Agents SDK: the prompts of its runs, and the history of its sessions.
 
+filter    `context_filter`, for `RunConfig(call_model_input_filter=...)`: what fits, at each call of a model
+items     a run's items and an agent's tools, as ctxmem reads them
 session   `MemorySession`, for `Runner.run(..., session=...)`: what was said, kept and found by every search
 """
 
@@ -10,6 +12,7 @@ try:
 except ImportError as error:
     raise missing("openai-agents", error) from error
 
+from ctxmem.adapters.openai_agents.filter import ContextFilter, UsageHooks, context_filter
 from ctxmem.adapters.openai_agents.session import MemorySession
 
-__all__ = ["MemorySession"]
+__all__ = ["ContextFilter", "MemorySession", "UsageHooks", "context_filter"]

@@ -99,9 +99,9 @@ class _Source(NamedTuple):
     path: Path
     form: str
 
-    def files(self) -> list[tuple[Path, str]]:
-        """List its transcripts as they are now; none of what holds items."""
-        return [] if self.form in ITEMS else each_file(self.path, self.form)
+    def files(self, is_wanted: Callable[[Path], bool] = lambda _: True) -> list[tuple[Path, str]]:
+        """List its transcripts as they are now, of those that are wanted; none of what holds items."""
+        return [] if self.form in ITEMS else each_file(self.path, self.form, is_wanted)
 
     @property
     def megabytes(self) -> float:
@@ -189,9 +189,14 @@ class _Work:
 
     def _changed(self, source: _Source) -> list[dict[str, Any]]:
         """Import the files that have changed; one that is being written and cannot be read now is read later."""
-        changed = [pair for pair in source.files() if self._seen.get(pair[0]) != _stamp(pair[0])]
+        changed = source.files(self._has_changed)
         done = (self.source(_Source(file, form), lambda _: None, is_alone=False) for file, form in changed)
         return [one for one in done if one["segments"]]
+
+    def _has_changed(self, file: Path) -> bool:
+        """Say whether a file is another than it was when it was looked at last."""
+        before, self._seen[file] = self._seen.get(file), _stamp(file)
+        return self._seen[file] != before
 
 
 def _report(done: list[dict[str, Any]], passed_over: list[str], *, is_json: bool) -> None:

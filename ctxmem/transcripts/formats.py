@@ -56,7 +56,7 @@ ITEMS: dict[str, Callable[[Path, Callable[[str], None]], Iterator[dict[str, Any]
     "text": text.read,
 }
 FORMATS = (*READERS, *ITEMS)
-BY_LINE = frozenset({"claude-code", "codex", "log"})
+BY_LINE = frozenset({"claude-code", "codex", "gemini-cli", "log"})
 TREE = "transcripts"  # of a directory, each of whose files has a format of its own
 
 _SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -82,7 +82,7 @@ def detect(path: Path) -> str:
     if path.suffix.lower() not in {*_SUFFIXES, ""}:
         return "text"
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8", errors="replace") as stream:  # its end may be cut within a character
             return _of_json(Pull(stream, path.name))
     except BadInput:
         return "text"
@@ -167,16 +167,25 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def each_file(path: Path, form: str) -> list[tuple[Path, str]]:
+def each_file(path: Path, form: str, is_wanted: Callable[[Path], bool] = lambda _: True) -> list[tuple[Path, str]]:
     """Return each transcript of a file or tree with its format, the oldest first: what continues one comes after it.
 
-    With a format given for a tree, all its JSON is read as that.
+    With a format given for a tree, all its JSON is read as that; of a format of lines, all its JSONL. Only files that
+    `is_wanted` are looked at.
     """
     if not path.is_dir():
-        return [(path, form)]
-    suffixes = {".jsonl"} if form in BY_LINE else _SUFFIXES
-    found = [(file, form if form != TREE else detect(file)) for file in _files(path) if file.suffix.lower() in suffixes]
+        return [(path, form)] if is_wanted(path) else []
+    looked_at = [file for file in _files(path) if file.suffix.lower() in _SUFFIXES and is_wanted(file)]
+    found = [(file, _form_in_tree(file, form)) for file in looked_at]
     return sorted((pair for pair in found if pair[1] in READERS), key=lambda pair: (_written_at(pair[0]), pair[0]))
+
+
+def _form_in_tree(file: Path, form: str) -> str:
+    """Return the format that a file of a tree is read as; "text", which is passed over, for what is none of it."""
+    if form != TREE and (form not in BY_LINE or file.suffix.lower() == ".jsonl"):
+        return form
+    found = detect(file)
+    return found if form in {TREE, found} else "text"
 
 
 def _written_at(path: Path) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ctxmem.errors import BadInput
 from ctxmem.segment import Facets
 from ctxmem.transcripts.entry import Entry, Json, about, fields, name_of, result, user, values, when, words
+from ctxmem.transcripts.lines import rows
 from ctxmem.transcripts.pull import Pull
 
 SOURCE = "gemini-cli"
@@ -29,7 +29,7 @@ def read(path: Path, skipped: Counter[str]) -> Iterator[Entry]:
     """Yield the messages of a session, as they stand at the end of its file.
 
     Raises:
-        BadInput: the file does not begin with JSON.
+        BadInput: it is an older file, and is not JSON.
     """
     session = _Session()
     for row in _changes(path, skipped):
@@ -48,16 +48,12 @@ def read(path: Path, skipped: Counter[str]) -> Iterator[Entry]:
 
 
 def _changes(path: Path, skipped: Counter[str]) -> Iterator[Json]:
-    """Yield the objects of a file: its lines, or the one that it is; what is cut off at its end is counted."""
+    """Yield the objects of a file: its lines, or the one that it is."""
+    if path.suffix.lower() != ".json":
+        yield from (row for _, row in rows(path, skipped))
+        return
     with path.open(encoding="utf-8") as stream:
-        pull = Pull(stream, path.name)
-        yield fields(pull.value())
-        while pull.peek():
-            try:
-                yield fields(pull.value())
-            except BadInput:
-                skipped["torn last line"] += 1
-                return
+        yield fields(Pull(stream, path.name).value())
 
 
 class _Session:

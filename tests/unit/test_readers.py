@@ -155,6 +155,15 @@ def test_gemini_cli_reads_the_older_form_the_same(tmp_path):
     ]
 
 
+def test_gemini_cli_reads_what_stands_before_a_torn_line(tmp_path):
+    path = tmp_path / "session-1.jsonl"
+    path.write_bytes((DATA / "gemini-cli.jsonl").read_bytes() + b'{"id": "m6", "type": "user", "content": "caf\xc3')
+
+    found, skipped = read(path)
+    assert [one.key for one in found][-1] == "m5"
+    assert skipped == {"line without a message": 1, "torn last line": 1}
+
+
 def test_sharegpt_pairs_a_call_with_the_observation_that_follows():
     found, skipped = read(DATA / "sharegpt.json")
 

@@ -238,13 +238,19 @@ with ctxmem.open(sys.argv[1]) as memory, memory.context(sys.argv[2], model="gpt-
 """
 
 
-def test_in_a_tree_a_file_that_cannot_be_read_is_passed_over(run, home, tmp_path):
+def test_in_a_tree_a_file_that_cannot_be_read_is_passed_over_and_named(home, tmp_path, capsys):
     (home / "projects" / "bad.json").write_bytes(b'[{"role": "user", "content": "caf\xe9"}]')
     (home / "projects" / "cut.json").write_text('[{"role": "user", "content": "a"}, {"role')
 
-    (found,) = run("import", home / "projects", "--store", tmp_path / "s", "--json")
+    with pytest.raises(SystemExit) as exited:
+        main(["import", str(home / "projects"), "--store", str(tmp_path / "s"), "--json"])
+    captured = capsys.readouterr()
 
-    assert (found["files"], found["segments"]) == (4, 7)
+    (found,) = json.loads(captured.out)
+    assert (exited.value.code, found["files"], found["segments"]) == (0, 5, 7)
+    assert captured.err.startswith("Passed over: ")
+    assert "bad.json is not UTF-8 text" in captured.err
+    assert "cut.json: " in captured.err
 
 
 @pytest.mark.parametrize("program", ["--claude-code", "--codex"])

@@ -10,6 +10,7 @@
     |- SegmentNotFound (KeyError)       no such id, or it is not reachable from here
     |- TurnNotFound (KeyError)          no such turn in this session
     |- WindowOverflow (ValueError)      what must stay is larger than the budget
+    |- BudgetExceeded (RuntimeError)    the next call would cost more than `Policy.budget_usd` leaves
     |- ContextBusy (RuntimeError)       another live process holds the session
     |- StoreError (RuntimeError)        the store as a whole
     |  |- StoreBusy                     open here already, or others hold what is needed
@@ -105,6 +106,24 @@ class WindowOverflow(CtxMemError, ValueError):
         self.budget = budget
         self.needed = needed
         self.roots = tuple(roots)
+
+
+class BudgetExceeded(CtxMemError, RuntimeError):
+    """The next call is expected to pass the budget in dollars; no turn was taken.
+
+    Attributes:
+        budget_usd: the budget, in dollars.
+        spent_usd: what is spent of it.
+        expected_usd: what the call would cost.
+        per: "turn", "session" or "day".
+    """
+
+    def __init__(self, message: str, budget_usd: float, spent_usd: float, expected_usd: float, per: str) -> None:
+        super().__init__(message)
+        self.budget_usd = budget_usd
+        self.spent_usd = spent_usd
+        self.expected_usd = expected_usd
+        self.per = per
 
 
 class ContextBusy(CtxMemError, RuntimeError):

@@ -17,7 +17,10 @@ Durability: TypeAlias = Literal["full", "last-commit-may-go", "unsafe"]
 
 Oversized: TypeAlias = Literal["shorten", "raise"]
 
+BudgetPer: TypeAlias = Literal["turn", "session", "day"]
+
 _LARGEST_BYTES = 1 << 47  # the address space of a process
+_MOST_USD = 1e9
 _LARGEST_BLOCK = 65_536  # ids; fixed by the format
 _OPTION_RANGES = {
     "hot_bytes": (0, _LARGEST_BYTES),
@@ -120,6 +123,11 @@ class Policy:
         oversized: what becomes of a user message that does not fit the budget: "shorten" keeps its head and its tail
             (`Prompt.stubs` names it), "raise" is a `WindowOverflow`. What is pinned is never shortened so.
         cache_ttl_s: seconds after which the provider's cache is surely cold; None: by provider.
+        budget_usd: dollars that calls may cost: `assemble` warns, collects earlier where that is cheaper, then raises
+            `BudgetExceeded`. Asks for a model whose prices are known. See docs/money.md.
+        budget_per: what the budget is for: one "turn", the "session", or a UTC "day" of the whole store.
+        on_budget: called with the dollars spent and the budget when four fifths of it are spent, once a session or day,
+            after the turn is on disk and without a lock; what it raises, `assemble` raises.
 
     Raises:
         BadInput: a field of the wrong type or out of its range, or `low` above `high`.
@@ -136,6 +144,9 @@ class Policy:
     recall_tokens: int | None = None
     cache_ttl_s: float | None = None
     oversized: Oversized = "shorten"
+    budget_usd: float | None = None
+    budget_per: BudgetPer = "session"
+    on_budget: Callable[[float, float], None] | None = None
 
     def __post_init__(self) -> None:
         """Check every field (I1); what counts as an int becomes one."""
@@ -144,6 +155,12 @@ class Policy:
         _number(self, "cache_ttl_s", float("inf"), may_be_none=True)
         for name in _POLICY_COUNTS:
             _count(self, name, 0, inputs.MAX_COUNT, may_be_none=name == "recall_tokens")
+        _number(self, "budget_usd", _MOST_USD, may_be_none=True)
+        if self.budget_per not in get_args(BudgetPer):
+            names = ", ".join(map(repr, get_args(BudgetPer)))
+            raise BadInput(f"Policy.budget_per={inputs.shown(self.budget_per)} must be one of {names}")
+        if self.on_budget is not None and not callable(self.on_budget):
+            raise BadInput(f"Policy.on_budget={inputs.shown(self.on_budget)} must be a function of (spent, budget)")
         if self.oversized not in get_args(Oversized):
             names = ", ".join(map(repr, get_args(Oversized)))
             raise BadInput(f"Policy.oversized={inputs.shown(self.oversized)} must be one of {names}")

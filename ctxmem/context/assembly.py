@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from ctxmem import collector
 from ctxmem.codec import pack
 from ctxmem.collector.working import FULL
-from ctxmem.context import accounting, appending
+from ctxmem.context import accounting, appending, budgeting
+from ctxmem.context.budgeting import Purse
 from ctxmem.context.collecting import Collected, collect, summary, write_plan
 from ctxmem.context.session import Session
 from ctxmem.context.standing import Sent, Standing
@@ -94,7 +95,9 @@ def take(session: Session, act: Callable[[Session], tuple[_T, bool]]) -> _T:
             session.commit_turn()
         return found
 
-    return session.turn(taken)
+    found = session.turn(taken)
+    budgeting.tell(session)
+    return found
 
 
 async def atake(session: Session, act: Callable[[Session], tuple[_T, bool]]) -> _T:
@@ -113,6 +116,7 @@ async def atake(session: Session, act: Callable[[Session], tuple[_T, bool]]) -> 
             await asyncio.shield(asyncio.wrap_future(commit))
         finally:
             session.land(commit)  # where the caller was cancelled it waits for the commit (I2)
+    budgeting.tell(session)
     return found
 
 
@@ -134,17 +138,20 @@ def _prepare(session: Session, request: TurnRequest, now: float) -> _Prepared:
 
     Raises:
         WindowOverflow: what must stay does not fit. BadMessage: an `extra` that no provider takes.
+        BudgetExceeded: the call is expected to cost more than is left.
     """
     session.follow_flags()
-    before = session.now
+    before, purse = session.now, budgeting.purse(session, now)
     extra = _units(session.view, request.extra)
     found, asked = None, request.digest
     if request.recall and asked != before.recalled_for:  # else it is in the prompt: the turn that asked for it failed
         found = _find(session, request)
+    if found and purse and not purse.affords(_most_tokens(before, _tokens(extra) + found.tokens)):
+        found = None
     if found and _crowds_out(session, _tokens(extra), found.tokens + intake.MESSAGE_FRAME_TOKENS):
         found = None
     more = _tokens(extra) + (found.tokens + intake.MESSAGE_FRAME_TOKENS if found else 0)
-    collected = _collect_if_due(session, more, now)
+    collected = _collect_if_due(session, more, now, purse)
     state = collected.state if collected else before.state
     if found is not None:
         recalled = appending.recall(session, found.quotes, found.tokens, now)
@@ -152,10 +159,18 @@ def _prepare(session: Session, request: TurnRequest, now: float) -> _Prepared:
         if state is not before.state:
             state.admit(*recalled)
     try:
-        return _lay_out(session, request, extra, collected, now)
+        prepared = _lay_out(session, request, extra, collected, now)
+        if purse is not None:
+            budgeting.settle(session, purse, prepared.turn)
     except BaseException:
         session.view.invalidate()
         raise
+    return prepared
+
+
+def _most_tokens(at: Standing, more: int) -> int:
+    """Return what the next prompt takes at most, in the model's tokens."""
+    return at.calibration.estimate(at.total_tokens + more + intake.MESSAGE_FRAME_TOKENS)
 
 
 def _writer(session: Session, prepared: _Prepared) -> Write:
@@ -276,12 +291,13 @@ def _crowds_out(session: Session, extra_tokens: int, tokens: int) -> bool:
     return load <= water.high_tokens < load + tokens
 
 
-def _collect_if_due(session: Session, more: int, clock_s: float) -> Collected | None:
+def _collect_if_due(session: Session, more: int, clock_s: float, purse: Purse | None) -> Collected | None:
     now = session.now
     water, load = now.water, now.load_tokens + more
     waits = now.target.model.thinking_bound and not now.state.ends_with_user()
     cold = now.is_cold(clock_s) or (now.row.turn > 0 and session.last_sent().system_id != now.state.system_id)
-    if not collector.is_due(load, now.room_tokens, water, is_cold=cold, is_thinking_bound=waits):
+    is_due = collector.is_due(load, now.room_tokens, water, is_cold=cold, is_thinking_bound=waits)
+    if not is_due and (purse is None or waits or not purse.pays(now, more)):
         return None
     done = collect(session, water.low_tokens, more)
     return done if done.changes_anything else None

@@ -43,7 +43,13 @@ def target(options: Options, policy: Policy, *, model: str, **chosen: Any) -> Ta
     wanted = {"provider": None, "window": None, "reserve": None, "tools": (), **chosen}
     if not isinstance(policy, Policy):
         raise BadInput(f"policy must be a ctxmem.Policy, not {type(policy).__name__}")
-    return Target.of(model, policy=policy, overrides=options.models, **wanted)
+    found = Target.of(model, policy=policy, overrides=options.models, **wanted)
+    if policy.budget_usd is not None and None in {found.model.input_price, found.model.output_price}:
+        raise BadInput(
+            f"Policy.budget_usd needs the prices of {inputs.shown(model)}, which no table holds: "
+            "give Options.models its input_cost_per_token and output_cost_per_token"
+        )
+    return found
 
 
 def reads(names: Sequence[str] | str) -> tuple[str, ...] | str:

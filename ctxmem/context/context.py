@@ -157,6 +157,7 @@ class Context:
 
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
+            BudgetExceeded: the call would cost more than `Policy.budget_usd` leaves. Nothing has happened then.
         """
         return assembly.assemble(self._session, choices.turn(recall, recall_tokens, extra))
 

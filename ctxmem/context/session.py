@@ -26,7 +26,7 @@ from ctxmem.errors import CtxMemError, StoreClosed, TurnNotFound
 from ctxmem.log import Log
 from ctxmem.log.lease import Lease
 from ctxmem.log.writer import Write
-from ctxmem.options import Options
+from ctxmem.options import Options, Policy
 from ctxmem.prompt.recall import compose
 from ctxmem.prompt.state import State
 from ctxmem.prompt.view import Reads, View
@@ -66,6 +66,8 @@ class Session:
         self._seen_flags = -1
         self._seen_forgotten: set[int] = set()  # of what the state shows or quotes
         self.listed = Listed()
+        self.warned: set[str] = set()  # sessions and days whose budget was warned of
+        self.warnings: list[tuple[float, Policy]] = []  # to be given once no lock is held: dollars spent, of what
         self.reported: dict[int, Spent] = {}  # by turn: calls whose usage is not on disk yet
         self._calls: tuple[int, tuple[Call, ...]] = (-1, ())  # of the group that was answered last
 

@@ -15,6 +15,8 @@ from ctxmem.models import Model
 NANOS: Final = 1_000_000_000  # of a dollar
 DAY_S: Final = 86_400
 _PER_MILLION: Final = 1e-6
+# The list says nothing of caches: what is read from them, or written, costs what any input does.
+_UNCACHED: Final = {"cache_read_input_token_cost": None, "cache_creation_input_token_cost": None}
 
 # Prices of a past day, for `ctxmem plan --prices` and as `Options.models`: dollars a token.
 LISTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
@@ -24,18 +26,21 @@ LISTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "max_output_tokens": 8_000,
             "input_cost_per_token": 0.27 * _PER_MILLION,
             "output_cost_per_token": 1.10 * _PER_MILLION,
+            **_UNCACHED,
         },
         "deepseek-reasoner": {
             "max_input_tokens": 64_000,
             "max_output_tokens": 64_000,
             "input_cost_per_token": 0.55 * _PER_MILLION,
             "output_cost_per_token": 2.19 * _PER_MILLION,
+            **_UNCACHED,
         },
         "claude-sonnet-4-5": {
             "max_input_tokens": 200_000,
             "max_output_tokens": 64_000,
             "input_cost_per_token": 3.0 * _PER_MILLION,
             "output_cost_per_token": 15.0 * _PER_MILLION,
+            **_UNCACHED,
         },
     }
 }

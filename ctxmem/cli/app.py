@@ -32,6 +32,7 @@ COMMANDS = {
     "backup": "care",
     "mcp": "mcp",
     "costs": "costs",
+    "plan": "plan",
 }
 
 

@@ -87,6 +87,7 @@ def arguments(tmp_path, store):
         "explain": ["explain", "0", *rest],
         "stats": ["stats", *rest],
         "costs": ["costs", *rest],
+        "plan": ["plan", "5x5@gpt-4.1:900/100"],
         "check": ["check", *rest],
         "backup": ["backup", tmp_path / "copy", *rest],
     }

@@ -96,11 +96,11 @@ class Contexts:
             known = list(self._open.values())
         return [each.session for each in known if not each.session.is_closed]
 
-    def shown(self) -> set[int] | None:
-        """Return the ids of all that open contexts show or speak of; None where one of them is at work."""
+    def shown(self, *, waits: bool = False) -> set[int] | None:
+        """Return the ids of all that open contexts show or speak of; None where one is at work and nobody waits."""
         found = set[int]()
         for session in self.sessions():
-            shown = session.shown()
+            shown = session.shown(waits=waits)
             if shown is None:
                 return None
             found |= shown

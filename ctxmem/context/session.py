@@ -357,12 +357,12 @@ class Session:
         """Return the calls that wait for a result, oldest first."""
         return tuple(self.call(group, index) for group, index in self._now.state.calls.waiting())
 
-    def shown(self) -> set[int] | None:
+    def shown(self, *, waits: bool = False) -> set[int] | None:
         """Return the ids of all that its prompt shows or speaks of; None where another thread is at work on it.
 
-        Maintenance asks this under a lock of the log, and so must not wait for this one.
+        Maintenance asks this under a lock of the log, and so must not wait for this one; other callers may.
         """
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=waits):
             return None
         try:
             return set[int]().union(*(state.sources() for state in self._states()))

@@ -10,8 +10,8 @@ I4. Rules are looked at again when they change, when the store has grown by a fi
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ctxmem.log import Log
 from ctxmem.retention.rule import Rule
@@ -26,7 +26,11 @@ _WINDOW = 1_024  # records read in one step
 _GROWN_LEAST, _GROWN_SHARE = 1_024, 0.02
 _LEAST_S, _AGE_SHARE = 60.0, 0.01
 
-Shown = Callable[[], "set[int] | None"]
+
+class Shown(Protocol):
+    """The ids that the open contexts show; None where one is at work and the caller does not wait."""
+
+    def __call__(self, *, waits: bool = False) -> set[int] | None: ...  # noqa: D102
 
 
 class Findings(NamedTuple):
@@ -73,7 +77,7 @@ class Retention:
 
     def look(self, rules: Sequence[Rule]) -> Findings:
         """Say what rules would let go of now. Cost: reads what refers to others, and with `max_bytes` what is kept."""
-        looking = self._look(rules, self._shown() or set())
+        looking = self._look(rules, self._shown(waits=True) or set())
         while True:
             try:
                 next(looking)

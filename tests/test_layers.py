@@ -60,6 +60,7 @@ OWNERS = {
     "agents": "adapters.openai_agents",
     "anthropic": "adapters.anthropic",
     "claude_agent_sdk": "adapters.claude_agent",
+    "langchain": "adapters.langchain",
     "langchain_core": "adapters",
     "langgraph": "adapters.langgraph",
     "pydantic_ai": "adapters.pydantic_ai",

@@ -5,7 +5,7 @@ extra of the same name (`pip install 'ctxmem-engine[mcp]'`); without it the impo
 
 anthropic      the files of Anthropic's memory tool
 claude_agent   the Claude Agent SDK's transcripts
-langchain      a retriever
+langchain      the prompts of its agents, and a retriever
 langgraph      a store of items, and checkpoints
 mcp            a server of the Model Context Protocol: search, read, add and forget for any host that speaks it
 openai_agents  the prompts of the OpenAI Agents SDK's runs, and the history of its sessions

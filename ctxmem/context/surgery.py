@@ -41,7 +41,7 @@ def _changed(s: Session, now: Standing, state: State) -> None:
 def switch(s: Session, target: Target) -> None:
     """Go on with another model; collect at once where that frees enough."""
     now = s.now.retargeted(target, s.now.policy)
-    if now.target is not target:
+    if now.target is s.now.target:
         return
     water, done = now.water, None
     if collector.is_due(now.load_tokens, now.room_tokens, water, is_cold=True):

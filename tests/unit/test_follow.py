@@ -553,3 +553,16 @@ def test_a_call_under_another_id_is_not_the_caller_s_own(context):
     messages = [user("look"), assistant(None, CALL), tool("c1", "one"), assistant(None, CALL), tool("c1", "two")]
 
     assert [source.kind for source in context.follow(messages).sources] == ["message"] * 3 + ["stub"] * 2
+
+
+def test_tools_that_are_the_same_end_no_epoch_and_collect_nothing(memory):
+    context = memory.context("a", model="gpt-4.1", window=2_000, reserve=0)
+    schemas = [{"type": "function", "function": {"name": "look", "description": "", "parameters": {}}}]
+    messages = [user("mend it")]
+    for _ in range(45):  # until a cold cache would be reason enough to collect
+        messages += [assistant("so it is " * 20), user("go on")]
+        first = context.follow(messages, tools=schemas)
+    epoch = context._session.now.state.epoch
+
+    assert seen(context.follow(messages, tools=[dict(schemas[0])])) == seen(first)
+    assert context._session.now.state.epoch == epoch

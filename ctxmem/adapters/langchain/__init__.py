@@ -1,6 +1,11 @@
-"""LangChain: what a chain may look up in a memory.
+"""LangChain over a memory: agents whose every call of a model gets a prompt that fits, and what a chain may look up.
 
-retriever   `MemoryRetriever`, a `BaseRetriever` over everything that was stored
+middleware   `ContextMiddleware`, an `AgentMiddleware`
+messages     LangChain's messages, read and written
+tooling      its tools, as schemas, and the memory tools as tools of its own
+retriever    `MemoryRetriever`, a `BaseRetriever` over everything that was stored
+
+See docs/adapters/langchain.md.
 """
 
 from ctxmem.adapters import missing
@@ -10,6 +15,7 @@ try:
 except ImportError as error:
     raise missing("langchain", error) from error
 
+from ctxmem.adapters.langchain.middleware import ContextMiddleware
 from ctxmem.adapters.langchain.retriever import MemoryRetriever
 
-__all__ = ["MemoryRetriever"]
+__all__ = ["ContextMiddleware", "MemoryRetriever"]

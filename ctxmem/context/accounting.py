@@ -19,7 +19,10 @@ from ctxmem.tables.turns import TurnRow
 
 
 def priced(s: Session, name: str, at: float) -> Model:
-    """Look a model up with the prices of a day."""
+    """Look a model up with the prices of a day; the session's own, whose prices have no dates, is at hand."""
+    own = s.now.target.model
+    if name == own.name and "prices_since" not in s.options.models.get(name, {}):
+        return own
     return lookup(name, s.options.models, prices.day_name(prices.day_of(at)))
 
 
@@ -64,7 +67,7 @@ def writer(s: Session, turn: TurnRow) -> Write:
 def _answered(s: Session) -> Spent | None:
     """Estimate the last turn's call with its answer; None where its usage was reported, or nothing was answered."""
     row = s.now.row
-    if not row.turn or row.turn in s.reported:
+    if not row.turn or row.turn in s.reported or (row.observed is not None and row.observed.turn == row.turn):
         return None
     ids = s.log.index.session_ids(s.number, row.newest)
     answers = [record.tokens for record in s.log.get_many(ids) if record.role == "assistant"]

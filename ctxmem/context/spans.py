@@ -40,9 +40,17 @@ class Followed:
         sources, units = self.prompt.sources, _Units(self._entries, self._n_head)
         found, at = list[Span](), 0
         while at < len(sources):
-            found.append(self._span(sources, at, units))
+            found.append(self._alone(sources, at, units) or self._span(sources, at, units))
             at = found[-1].stop
         return found
+
+    def _alone(self, sources: Sequence[Source], at: int, units: "_Units") -> Span | None:
+        """Return the span of an item that is one message of one segment, as most are: what `_span` would."""
+        kind, ids = sources[at].kind, sources[at].segments
+        if kind != MESSAGE or len(ids) != 1 or (at + 1 < len(sources) and ids[0] in sources[at + 1].segments):
+            return None
+        items = units.items_alone(ids[0])
+        return Span(kind, at, at + 1, items, is_whole=True) if items else None
 
     def _span(self, sources: Sequence[Source], at: int, units: "_Units") -> Span:
         kind = sources[at].kind
@@ -92,6 +100,14 @@ class _Units:
         while not self._entries[at].n_items:
             at -= 1
         return at
+
+    def items_alone(self, segment_id: int) -> tuple[int, ...]:
+        """Return the positions of the items whose one segment this is; none where there are more of either."""
+        at = bisect_right(self._firsts, segment_id) - 1
+        if at < 0 or len(self._entries[at].ids) > 1 or self._entries[at].ids[0] != segment_id:
+            return ()
+        is_one = at + 1 == len(self._entries) or self._entries[at + 1].n_items > 0
+        return self.items(at) if is_one else ()
 
     def items(self, unit: int) -> tuple[int, ...]:
         """Return the positions of its items."""

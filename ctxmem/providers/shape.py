@@ -12,6 +12,7 @@ Invariants of a shape:
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +22,7 @@ from ctxmem.providers.neutral import Draft, Part, Request, Said, Unit, Variant, 
 from ctxmem.providers.plain import Json, copier, deep, dumps
 from ctxmem.tokens import count
 
+_MARK = "\0unit"  # under this a part has its unit's index; no message on a wire has such a field
 _TOOL_TOKENS = 12  # of a schema beside its JSON; no published figure, on the safe side
 
 
@@ -196,6 +198,24 @@ class Shape(Protocol):
         messages += waiting
         return Wire(messages, None)
 
+    def owners(self, units: Sequence[Unit], model: Model) -> list[list[int]]:
+        """Say of each message of a join which units it shows; see `Renderer.owners`. Here as `join` above orders them.
+
+        A shape with a join of its own has its parts joined once more, each with a mark.
+        """
+        if type(self).join is not Shape.join:
+            marked = [_marked(unit, index) for index, unit in enumerate(units)]
+            return [_marks(self.parts_of(message)) for message in self.join(marked, model).messages]
+        found: list[list[int]] = []
+        waiting: list[list[int]] = []
+        for index, unit in enumerate(units):
+            if waiting and unit.role != "tool":
+                found += waiting
+                waiting = []
+            found += [[index] for _ in unit.parts]
+            waiting += [[index] for _ in unit.spare]
+        return found + waiting
+
     def kwargs(self, request: Request, over: Mapping[str, Any]) -> dict[str, Any]:
         """Build the SDK call's arguments, on which `over` will be laid. Here: model, messages, and tools if any."""
         del over
@@ -230,3 +250,12 @@ class Shape(Protocol):
     @abstractmethod
     def owns_tool(self, schema: Json) -> bool:
         """Say whether a schema has this shape and no other; False for a tool that is built into the provider."""
+
+
+def _marked(unit: Unit, index: int) -> Unit:
+    parts, spare = (tuple({**part, _MARK: index} for part in given) for given in (unit.parts, unit.spare))
+    return replace(unit, parts=parts, spare=spare, copy=deep)
+
+
+def _marks(parts: Sequence[Json]) -> list[int]:
+    return list(dict.fromkeys(part[_MARK] for part in parts if _MARK in part))

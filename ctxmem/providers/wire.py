@@ -7,7 +7,6 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ctxmem.errors import BadMessage
@@ -15,11 +14,10 @@ from ctxmem.models import Model
 from ctxmem.providers import registry
 from ctxmem.providers.framing import NO_RESULT
 from ctxmem.providers.neutral import KINDS, Draft, Image, Part, Said, Text, Unit, Variant, Wire
-from ctxmem.providers.plain import Json, deep, plain, sendable
+from ctxmem.providers.plain import Json, plain, sendable
 from ctxmem.providers.texts import join_text, labelled
 from ctxmem.segment import Call, Facts, Record
 
-_MARK = "\0unit"  # under this a part has its unit's index; no message on a wire has such a field
 _ORPHAN = "[result of call {}, which is not in this conversation]"
 
 
@@ -186,21 +184,9 @@ class Renderer:
     def owners(self, units: Sequence[Unit]) -> list[list[int]]:
         """Say of each message of `join(units)` which units it shows, by their places, in order.
 
-        What the join puts in itself shows none. The units are joined again, each part with a mark: O(n), for those who
-        ask.
+        What the join puts in itself shows none. O(n), for those who ask.
         """
-        marked = [_marked(unit, index) for index, unit in enumerate(units)]
-        parts = self._shape.parts_of
-        return [_owners(parts(message)) for message in self._shape.join(marked, self.model).messages]
-
-
-def _marked(unit: Unit, index: int) -> Unit:
-    parts, spare = (tuple({**part, _MARK: index} for part in given) for given in (unit.parts, unit.spare))
-    return replace(unit, parts=parts, spare=spare, copy=deep)
-
-
-def _owners(parts: Sequence[Json]) -> list[int]:
-    return list(dict.fromkeys(part[_MARK] for part in parts if _MARK in part))
+        return self._shape.owners(units, self.model)
 
 
 def _kind(record: Record) -> str:

@@ -19,7 +19,7 @@ REGISTRY = "ctxmem.providers.registry"
 OTHER_MEANINGS = {
     "ctxmem.models": "data about models: the shape that each one is called with, and its company",
     "ctxmem.transcripts.formats": "formats of files",
-    "ctxmem.cli.load": "formats of files",
+    "ctxmem.transcripts.gemini_cli": "who speaks in its files",
     "ctxmem.cli.replay": "formats of files",
 }
 

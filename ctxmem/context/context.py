@@ -148,10 +148,10 @@ class Context:
         """Return the prompt of the next turn: valid, within the budget, on disk with all that was appended before.
 
         `recall` searches hidden segments and quotes the best two at the end, within `recall_tokens`, where it holds a
-        name that the last prompt told nothing of, or no names at all, and nothing has to go for it; what it quotes
-        leaves at the next collection. `extra` are messages for this turn only, placed last. With nothing appended
-        since, the same turn and an equal prompt. Cost: O(what is new) plus one commit; a collection adds O(segments
-        shown).
+        name that the last prompt told nothing of (or else a long word that few segments hold), or no names at all, and
+        nothing has to go for it; what it quotes leaves at the next collection. `extra` are messages for this turn only,
+        placed last. With nothing appended since, the same turn and an equal prompt. Cost: O(what is new) plus one
+        commit; a collection adds O(segments shown).
 
         Raises:
             WindowOverflow: what must stay does not fit; lists it by size. Nothing has happened then.
